@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// Memory of the agent: anonymous pages straight from the kernel, never through the program's allocator. Signal-safe.
+// Pages are zero and cost nothing until touched; failures return nullptr and are the caller's to count.
+#pragma once
+#include <sys/mman.h>
+
+#include "agent/capture/syscalls.h"
+
+namespace tailback::capture {
+
+inline constexpr std::size_t kPageBytes = 4096;
+
+inline std::size_t round_to_pages(std::size_t size) { return (size + kPageBytes - 1) & ~(kPageBytes - 1); }
+
+inline void* map_pages(std::size_t size) {
+  const long at = sys::mmap(nullptr, round_to_pages(size), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  return sys::failed(at) ? nullptr : reinterpret_cast<void*>(at);
+}
+
+inline void unmap_pages(void* at, std::size_t size) {
+  if (at) sys::munmap(at, round_to_pages(size));
+}
+
+}  // namespace tailback::capture

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tree of stacks seen: a node is a frame called from its parent node, so a stack is the number of its innermost node.
+// Lock-free and insert-only: any thread, any signal handler, at any moment; two racing inserts of one edge may leave an
+// unused number behind. Memory is reserved at start and touched as it fills; at 7/8 full new stacks are folded (kFolded),
+// at the limit intern() returns 0 and counts.
+#pragma once
+#include <atomic>
+#include <cstdint>
+
+namespace tailback::capture {
+
+using StackId = std::uint32_t;  // 0 none
+
+enum class NodeKind : std::uint32_t { code = 0, unknown_beyond = 1, generation = 2, folded = 3 };
+
+struct StackNode {
+  std::uint64_t address;
+  StackId parent;
+  std::uint32_t kind;  // NodeKind
+};
+static_assert(sizeof(StackNode) == 16);
+
+class StackTable {
+ public:
+  // Reserves the memory for at most `max_nodes` nodes. Not thread-safe; call once before use. False: no memory.
+  bool init(std::uint32_t max_nodes);
+
+  // The number of the edge (parent, address, kind), inserted when new. 0 when the table is full.
+  StackId intern(StackId parent, std::uint64_t address, NodeKind kind = NodeKind::code);
+
+  // Nodes handed out so far: ids are 1..count(). A node may still be unpublished (see node()).
+  std::uint32_t count() const;
+  // The node of an id, or nullptr while another thread is still writing it (or its number was wasted by a race).
+  const StackNode* node(StackId id) const;
+  bool nearly_full() const;
+  std::uint64_t rejected() const { return rejected_.load(std::memory_order_relaxed); }
+  std::uint64_t resident_bytes() const;
+
+ private:
+  StackNode* nodes_ = nullptr;
+  std::atomic<std::uint32_t>* slots_ = nullptr;
+  std::uint32_t max_nodes_ = 0;
+  std::uint32_t slot_mask_ = 0;
+  std::atomic<std::uint32_t> next_{1};
+  std::atomic<std::uint64_t> rejected_{0};
+};
+
+}  // namespace tailback::capture

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+// Walks the calling thread's own stack and interns it. Signal-safe: no allocation, no lock, no library call, no fault by
+// construction (reads stay inside the stack's bounds; an unknown stack is copied by process_vm_readv and the copy walked).
+// It never writes to the program's memory.
+//
+// Method: a rule for each instruction address (how to find the caller's pc, sp and bp), looked up lazily from .eh_frame_hdr
+// and kept in a global cache; and verified replay: a walk that reaches a state (pc, sp, bp) of the previous walk compares
+// the stack words that determined the rest and, when all are equal, takes the rest, down to the interned node, from there.
+// Cost: see docs/performance.md. Stack use of walk(): under 512 bytes.
+#pragma once
+#include <cstdint>
+
+#include "agent/capture/code_map.h"
+#include "agent/capture/stacks.h"
+
+namespace tailback::capture {
+
+inline constexpr std::uint32_t kMaxFrames = 2048;  // deeper stacks keep the innermost, beyond that they are "unknown"
+
+struct Registers {
+  std::uint64_t pc, sp, bp;
+};
+
+// Readable addresses of the running thread's stack: all of [sp, high) may be read when low <= sp < high.
+struct StackBounds {
+  std::uint64_t low, high;
+};
+
+struct Walk {
+  StackId stack = 0;        // innermost node; 0: nothing could be interned
+  std::uint32_t depth = 0;  // frames
+  bool complete = false;    // reached the thread's root (a frame whose caller is undefined by its CFI)
+  bool partial = false;     // the stack was not the registered one (coroutine, alternate stack without known bounds)
+  bool truncated = false;   // deeper than kMaxFrames
+};
+
+// Memory of one thread for one context (hooks and signal handlers each have their own, so that they never tear each other).
+// Zero pages are a valid empty cache; touched only as deep as the stacks go. Place it in map_pages() memory.
+struct WalkCache;
+extern const std::uint64_t kWalkCacheBytes;
+
+class Unwinder {
+ public:
+  // Reserves the rule cache. Call once, before any thread walks.
+  bool init(CodeMap& code, StackTable& stacks);
+
+  // Walks from `from`. `interrupted`: pc is the instruction about to run (a signal's context), not a return address.
+  // `alternate`: bounds of the signal stack in use according to ucontext.uc_stack, or {0, 0}.
+  Walk walk(const Registers& from, bool interrupted, StackBounds thread_stack, StackBounds alternate, WalkCache& cache);
+
+  // As walk(), from the caller's own frame, leaving out `skip` innermost frames (0: the function that calls walk_here).
+  Walk walk_here(std::uint32_t skip, StackBounds thread_stack, WalkCache& cache);
+
+  // The unwind range (FDE) around an address: start and size, false when there is none. For the engine's drain.
+  bool code_range(std::uint64_t address, std::uint64_t& start, std::uint64_t& size);
+
+  std::uint64_t resident_bytes() const;
+
+ private:
+  CodeMap* code_ = nullptr;
+  StackTable* stacks_ = nullptr;
+  struct RuleCache* rules_ = nullptr;
+};
+
+}  // namespace tailback::capture

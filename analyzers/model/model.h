@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// What rules look at: the recording, its symbols and the views that more than one rule uses, each built once.
+#pragma once
+#include <memory>
+#include <vector>
+
+#include "analyzers/model/cpu_profile.h"
+#include "analyzers/model/recording.h"
+#include "analyzers/model/symbols.h"
+#include "analyzers/model/timeline.h"
+
+namespace tailback::analyzers {
+
+struct Model {
+  Recording recording;
+  std::unique_ptr<Symbols> symbols;
+  CpuProfile cpu;      // CPU time by stack, function, line and thread group; sums equal the CPU clocks
+  Timeline timeline;   // each thread second by second: running, runnable, else; and the machine beside it
+  std::vector<Recording> others;  // further processes of the same recording (children), for totals
+};
+
+}  // namespace tailback::analyzers

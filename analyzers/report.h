@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// The result of an analysis, complete and without judgement left to make: tools/reports only format it. The fields are
+// those of docs/report.schema.json; seconds, bytes, counts and fractions as numbers, times relative to the start.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "analyzers/finding.h"
+
+namespace tailback::analyzers {
+
+struct Target {
+  std::vector<std::string> command;
+  std::uint64_t pid = 0;
+  std::optional<int> exit_status;  // 128+N when killed by signal N; unknown without the launcher
+  std::string started_at;          // ISO 8601, UTC
+  double duration_seconds = 0;
+  unsigned cpus = 0;
+  std::string hostname;
+  bool complete = false;
+};
+
+struct Summary {
+  double wall_seconds = 0, cpu_seconds = 0, cpu_utilization = 0;  // utilization: CPU time / (wall * cpus)
+  std::uint64_t threads_peak = 0, rss_peak_bytes = 0;
+  std::string health;    // healthy | degraded | unhealthy
+  std::string headline;  // one sentence
+};
+
+struct ThreadRow {
+  std::uint64_t id = 0, tid = 0;
+  std::string name, start_routine;
+  double start_seconds = 0, end_seconds = 0;
+  double cpu_seconds = 0, user_seconds = 0, system_seconds = 0;  // cpu_seconds: the thread's CPU clock, exact
+  std::optional<double> run_delay_seconds;
+  double sampled_seconds = 0, unsampled_seconds = 0;             // of cpu_seconds, with and without a stack
+  std::uint64_t voluntary_switches = 0, involuntary_switches = 0, minor_faults = 0, major_faults = 0, samples = 0;
+  std::uint64_t count = 1;  // > 1: a group of short-lived threads, all figures summed
+  std::vector<Frame> creation_stack;
+};
+
+struct RuleOutcome {  // one for each rule of the registry: what was looked at
+  std::string rule;
+  enum { found, fine, not_applicable } outcome = fine;
+  std::string detail;  // "not applicable, because ..." or what was checked and found fine
+};
+
+struct RecordingQuality {
+  std::uint64_t dropped_events = 0;
+  std::string detail;
+  double truncated_stacks_fraction = 0, unresolved_frames_fraction = 0, overhead_fraction = 0;
+  std::uint64_t dump_bytes = 0;
+  std::vector<std::string> notes;
+};
+
+struct Report {
+  Target target;
+  Summary summary;
+  std::vector<Finding> findings;  // ranked
+  std::vector<ThreadRow> threads; // busiest first
+  std::vector<RuleOutcome> rules;
+  RecordingQuality recording;
+};
+
+}  // namespace tailback::analyzers
