@@ -7,16 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "analyzers/input_error.h"
 #include "analyzers/model/model.h"
 #include "analyzers/report.h"
 
 namespace tailback::analyzers {
-
-// Thrown for input that cannot be analysed at all; what() names the file, the cause and the remedy. Caught in main.cpp.
-class InputError : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
 
 struct AnalysisOptions {
   std::optional<double> from_seconds, to_seconds;  // window of time

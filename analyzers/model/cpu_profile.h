@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "analyzers/model/recording.h"
@@ -66,8 +67,21 @@ class CpuProfile {
   const FunctionTime* function(FunctionId id) const;
   // Heaviest stacks whose innermost function is `id` (self) or that contain it (total).
   std::vector<StackWeight> stacks_of(FunctionId id, bool self, std::size_t most) const;
-  // The same tables for a subset of threads.
-  static std::vector<FunctionTime> functions_of(std::span<const StackWeight> stacks, const Symbols& symbols);
+  // The table of functions for some of the stacks, such as those of one group. Descending self_ns.
+  std::vector<FunctionTime> functions_of(std::span<const StackWeight> stacks) const;
+  // The group of a thread listed singly; nullptr when there is none.
+  const ThreadGroup* group_of(ThreadId thread) const;
+  // CPU time of a thread listed singly, and how much of it has stacks (scaled as its group).
+  struct ThreadTime { std::uint64_t cpu_ns = 0, sampled_ns = 0; };
+  ThreadTime thread_time(ThreadId thread) const;
+
+ private:
+  // What was built from; must outlive the profile.
+  const Recording* recording_ = nullptr;
+  const Symbols* symbols_ = nullptr;
+  std::unordered_map<FunctionId, std::size_t> function_index_;
+  std::unordered_map<ThreadId, std::size_t> group_index_;
+  std::unordered_map<ThreadId, ThreadTime> thread_times_;
 };
 
 }  // namespace tailback::analyzers

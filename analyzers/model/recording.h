@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -21,13 +22,14 @@ struct ModuleRow {
   std::uint64_t start = 0, end = 0, bias = 0;
   std::string path, build_id;  // build_id: lower-case hex
   std::optional<std::uint64_t> unloaded_ns;
+  std::uint32_t last_generation = ~0u;  // generation of the last stacks that can mean this module
 };
 
-struct NodeRow {  // a stack is a node; index = StackId
+struct NodeRow {  // a stack is a node; index = StackId, in the order of the file; parents before children
   std::uint64_t address = 0;
   StackId parent = 0;
   std::uint8_t kind = 0;        // as in stack_node.kind
-  std::uint32_t generation = 0; // how many generation nodes came before: tells modules at one address apart
+  std::uint32_t generation = 0; // number of the generation node at its root, 0 none: tells modules at one address apart
   ModuleId module = 0;          // 0: none (JIT)
 };
 
@@ -114,10 +116,27 @@ struct Recording {
   std::uint64_t duration_ns = 0;                 // from start to the last time seen in any record
   bool complete = false;                         // ended in order
 
+  std::uint64_t from_ns = 0, to_ns = 0;          // the stretch looked at; the whole recording unless a window was asked for
+  std::uint64_t total_samples = 0;               // CPU samples behind `cpu`
+  std::uint64_t ignored_records = 0;             // well-formed, but with ids that cannot be
+  std::uint64_t samples_left_out = 0;            // single samples beyond ReadOptions::max_samples (counted in `cpu` all the same)
+  std::vector<std::string> reader_notes;         // what the reader has to say about the input
+
   std::vector<std::unique_ptr<std::string>> strings;
 };
 
-// Reads a dump (mapped, not copied). Throws InputError (pipeline.h) naming file, cause and remedy when it is none.
-Recording read_recording(const std::string& path);
+struct ReadOptions {
+  std::optional<std::uint64_t> from_ns, to_ns;   // single samples are cut exactly, aggregates where most of them lies inside
+  std::string thread;                            // only threads of this name; empty: all
+  std::size_t max_samples = 2'000'000;           // single samples kept: the first ones; 48 MiB
+  std::size_t max_cpu_rows = 2'000'000;          // beyond, the rows are merged into longer intervals; 64 MiB
+  std::size_t max_thread_states = 2'000'000;     // beyond, states are kept less densely; 192 MiB
+};
+
+// Reads a dump (mapped, not copied). Throws InputError (input_error.h) naming file, cause and remedy when it is none, or
+// when no thread has the name asked for.
+Recording read_recording(const std::string& path, const ReadOptions& options = {});
+// The same for a file image in memory; `name` stands for the path in messages.
+Recording read_recording_image(std::span<const std::uint8_t> image, const std::string& name, const ReadOptions& options = {});
 
 }  // namespace tailback::analyzers
