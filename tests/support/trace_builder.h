@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+// Builds synthetic dumps for tests, byte for byte as the agent writes them (agent/trace/encode.h), without running anything.
+//
+// Two levels: add() takes any record of the schema; run(), thread() and stack() describe a program in terms of what its
+// threads did, and finish() writes the counters that follow from it. Not for the product; not thread-safe.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/trace/encode.h"
+
+namespace tailback::testing {
+
+inline constexpr std::uint64_t kSecond = 1'000'000'000;
+inline constexpr std::uint64_t kMillisecond = 1'000'000;
+
+// Records into blocks: the framing of layout.h.
+class DumpImage {
+ public:
+  DumpImage();
+
+  template <class Event>
+  void add(const Event& event) {
+    std::uint8_t bytes[trace::kBlockBytes];
+    const std::size_t size = trace::encode(event, bytes, sizeof bytes - sizeof(trace::BlockHeader));
+    add_raw(bytes, size);
+  }
+  // Bytes of one record as they are, well-formed or not.
+  void add_raw(const void* bytes, std::size_t size);
+  // Begins a new block whatever room is left.
+  void next_block();
+
+  // The file so far. `ended`: closed in order, the last block sealed; else as a killed writer leaves it.
+  std::vector<std::uint8_t> image(bool ended = true) const;
+  void reserve(std::size_t bytes) { bytes_.reserve(bytes); }
+
+ private:
+  void begin_block();
+  std::vector<std::uint8_t> bytes_;
+  std::size_t block_ = 0;  // offset of the open block
+  std::uint64_t sequence_ = 0;
+};
+
+void write_file(const std::string& path, const std::vector<std::uint8_t>& bytes);
+
+// What a function looks like to the reader of the dump (frame_info records).
+struct FunctionSpec {
+  std::string file;
+  std::uint32_t line = 0;
+  std::string module = "program";
+  std::string inlined_into;  // name of the function it is inlined into at this address; empty: none
+  bool known = true;         // false: no frame_info, only a code_range
+};
+
+struct ThreadSpec {
+  std::string name;
+  double start = 0;                        // seconds
+  std::string start_routine;               // name of a function
+  std::uint64_t start_argument = 0;
+  std::uint64_t creator = 1;
+  std::vector<std::string> creation_stack; // outermost first
+  std::uint64_t flags = 0;
+};
+
+class TraceBuilder {
+ public:
+  // A recording of `program` on `cpus` CPUs. The main thread (1) exists from the start.
+  explicit TraceBuilder(unsigned cpus = 2, std::string program = "/usr/bin/program");
+
+  template <class Event>
+  TraceBuilder& add(const Event& event) {
+    image_.add(event);
+    return *this;
+  }
+  DumpImage& image() { return image_; }
+
+  // Says more about a function before its first use; those never defined are known by name, in module "program".
+  TraceBuilder& define(const std::string& function, FunctionSpec spec);
+  std::uint64_t address_of(const std::string& function);
+  // The module's id; loaded at first use, 16 MiB apart.
+  std::uint64_t module(const std::string& name);
+  // The stack of these functions, outermost first.
+  std::uint64_t stack(const std::vector<std::string>& functions);
+  // The same on a root node of another kind (1 unknown beyond, 2 generation with its number as `address`, 3 folded).
+  std::uint64_t stack_on(std::uint64_t root_kind, std::uint64_t address, const std::vector<std::string>& functions);
+  std::uint64_t node(std::uint64_t parent, std::uint64_t address, std::uint64_t kind = 0);
+
+  std::uint64_t thread(const ThreadSpec& spec);
+  TraceBuilder& end_thread(std::uint64_t thread, double at);
+
+  // The thread spends from..to (seconds): `busy` of it on a CPU at `stack`, `waiting` runnable but without a CPU. Gives an
+  // aggregate for each second and grows the thread's counters. `system`: part of the CPU time inside the kernel.
+  struct Load {
+    double busy = 1, waiting = 0, system = 0;
+    double switches_per_second = 0;  // voluntary ones
+    bool sampled = true;             // false: the CPU time has no stacks
+  };
+  TraceBuilder& run(std::uint64_t thread, double from, double to, std::uint64_t stack, Load load);
+  TraceBuilder& run(std::uint64_t thread, double from, double to, std::uint64_t stack) { return run(thread, from, to, stack, Load{}); }
+  // CPUs of the machine kept busy by others, 0..1 of all.
+  TraceBuilder& others_busy(double fraction) { others_busy_ = fraction; return *this; }
+
+  // Writes counters second by second up to `seconds` and the end of the session; then image_bytes() is the whole file.
+  TraceBuilder& finish(double seconds);
+  std::vector<std::uint8_t> image_bytes(bool ended = true) const { return image_.image(ended); }
+  void write(const std::string& path) const { write_file(path, image_.image()); }
+
+ private:
+  struct Second { double cpu = 0, system = 0, waiting = 0, switches = 0, samples = 0, sampled = 0; };
+  struct ThreadLife {
+    double start = 0, end = -1;
+    std::vector<Second> seconds;
+  };
+  struct Module { std::uint64_t id = 0, start = 0, used = 0; };
+  Second& second_of(std::uint64_t thread, std::size_t second);
+  void write_states(std::uint64_t id, const ThreadLife& life, double end);
+  void write_process(double end);
+  void describe(std::uint64_t module, std::uint64_t address, std::uint64_t depth, const std::string& function);
+
+  DumpImage image_;
+  unsigned cpus_;
+  double others_busy_ = 0;
+  std::map<std::string, FunctionSpec> functions_;
+  std::map<std::string, std::uint64_t> addresses_;
+  std::map<std::string, Module> modules_;
+  std::map<std::vector<std::uint64_t>, std::uint64_t> nodes_;
+  std::map<std::uint64_t, ThreadLife> threads_;
+};
+
+}  // namespace tailback::testing
