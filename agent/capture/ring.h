@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// Samples on their way from one thread's signal handler to the engine's drain: one writer, one reader, fixed size, no lock.
+// A full ring refuses (the caller counts the loss); nothing ever waits.
+#pragma once
+#include <atomic>
+#include <cstdint>
+
+#include "agent/capture/stacks.h"
+
+namespace tailback::capture {
+
+enum SampleFlag : std::uint16_t { kSampleAtSyscall = 2, kSamplePartialStack = 4 };  // as in cpu_sample.flags
+
+struct Sample {
+  std::uint64_t t;  // ns since the start of the session
+  StackId stack;
+  std::uint32_t weight_ns;  // at most 4.29 s; more is split off as lost
+  std::uint16_t cpu;
+  std::uint16_t flags;
+  std::uint32_t reserved;
+};
+static_assert(sizeof(Sample) == 24);
+
+class SampleRing {
+ public:
+  static constexpr std::uint32_t kCapacity = 256;  // one second at the kernel's 250 Hz
+
+  bool push(const Sample& sample) {
+    const std::uint32_t head = head_.load(std::memory_order_relaxed);
+    if (head - tail_.load(std::memory_order_acquire) == kCapacity) return false;
+    samples_[head % kCapacity] = sample;
+    head_.store(head + 1, std::memory_order_release);
+    return true;
+  }
+
+  bool pop(Sample& sample) {
+    const std::uint32_t tail = tail_.load(std::memory_order_relaxed);
+    if (tail == head_.load(std::memory_order_acquire)) return false;
+    sample = samples_[tail % kCapacity];
+    tail_.store(tail + 1, std::memory_order_release);
+    return true;
+  }
+
+  void clear() { tail_.store(head_.load(std::memory_order_acquire), std::memory_order_release); }
+
+ private:
+  std::atomic<std::uint32_t> head_, tail_;
+  Sample samples_[kCapacity];
+};
+
+}  // namespace tailback::capture

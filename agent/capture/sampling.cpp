@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/capture/sampling.h"
+
+#include <sched.h>
+#include <time.h>
+#include <ucontext.h>
+
+#include "agent/capture/clock.h"
+#include "agent/capture/scope.h"
+#include "agent/capture/syscalls.h"
+
+namespace tailback::capture {
+
+namespace {
+constinit std::atomic<std::uint32_t> switched_off{0};
+
+// Tells our timers' signals from any other SIGURG.
+constexpr std::uintptr_t kTimerCookie = 0x7461696c6261636bu;  // "tailback"
+
+std::uint32_t random_below(std::uint32_t limit, std::uint64_t seed) {
+  seed ^= seed >> 33;
+  seed *= 0xff51afd7ed558ccdu;
+  seed ^= seed >> 33;
+  seed *= 0xc4ceb9fe1a85ec53u;
+  seed ^= seed >> 33;
+  return static_cast<std::uint32_t>((seed >> 32) * limit >> 32);
+}
+
+Registers registers_of(const ucontext_t& context) {
+  const auto& registers = context.uc_mcontext.gregs;
+  return {static_cast<std::uint64_t>(registers[REG_RIP]), static_cast<std::uint64_t>(registers[REG_RSP]),
+          static_cast<std::uint64_t>(registers[REG_RBP])};
+}
+
+// The instruction before pc is `syscall`: the signal came at the return from one. Reads only the page that is executing.
+bool after_syscall(std::uint64_t pc) {
+  if ((pc & 0xfff) < 2) return false;
+  const auto* code = reinterpret_cast<const unsigned char*>(pc - 2);
+  return code[0] == 0x0f && code[1] == 0x05;
+}
+
+StackBounds alternate_stack(const ucontext_t& context) {
+  if (context.uc_stack.ss_flags & SS_DISABLE) return {0, 0};
+  const auto low = reinterpret_cast<std::uint64_t>(context.uc_stack.ss_sp);
+  return {low, low + context.uc_stack.ss_size};
+}
+
+std::uint16_t current_cpu() {
+  const int cpu = sched_getcpu();  // reads the rseq area, 3 ns
+  return static_cast<std::uint16_t>(cpu < 0 ? 0 : cpu);
+}
+
+struct Weight {
+  std::uint64_t sampled, lost;
+};
+
+Weight weigh(int overrun, bool at_syscall) {
+  const std::uint64_t period = sampling.period_ns.load(std::memory_order_relaxed);
+  const std::uint64_t periods = 1 + static_cast<std::uint64_t>(overrun > 0 ? overrun : 0);
+  const std::uint64_t in_a_tick = sampling.tick_ns / period + 1;
+  const std::uint64_t counted = at_syscall || periods < in_a_tick ? periods : in_a_tick;
+  return {counted * period, (periods - counted) * period};
+}
+
+void take_sample(ThreadBlock& thread, const siginfo_t& info, const ucontext_t& context) {
+  const std::uint64_t begun = monotonic_ns();
+  const Registers registers = registers_of(context);
+  const bool at_syscall = after_syscall(registers.pc);
+  const Weight weight = weigh(info.si_overrun, at_syscall);
+  const Walk walk = sampling.unwinder->walk(registers, true, thread.stack, alternate_stack(context), *thread.handler_cache);
+
+  Sample sample{};
+  sample.t = begun - sampling.session_start_ns;
+  sample.stack = walk.stack;
+  sample.weight_ns = static_cast<std::uint32_t>(weight.sampled < 0xffffffffu ? weight.sampled : 0xffffffffu);
+  sample.cpu = current_cpu();
+  sample.flags = static_cast<std::uint16_t>((at_syscall ? kSampleAtSyscall : 0) | (walk.partial ? kSamplePartialStack : 0));
+  std::uint64_t lost = weight.lost + (weight.sampled - sample.weight_ns);
+  if (walk.stack != 0 && thread.ring.push(sample)) {
+    thread.samples.fetch_add(1, std::memory_order_relaxed);
+    thread.sampled_ns.fetch_add(sample.weight_ns, std::memory_order_relaxed);
+  } else {
+    lost += sample.weight_ns;
+  }
+  if (lost) thread.lost_ns.fetch_add(lost, std::memory_order_relaxed);
+  if (sampling.hooks.after_sample) sampling.hooks.after_sample(thread);
+  thread.handler_ns.fetch_add(monotonic_ns() - begun, std::memory_order_relaxed);
+}
+
+bool set_timer(int timer, std::uint64_t first_ns, std::uint64_t period_ns) {
+  itimerspec spec{};
+  spec.it_value = {static_cast<time_t>(first_ns / 1'000'000'000), static_cast<long>(first_ns % 1'000'000'000)};
+  spec.it_interval = {static_cast<time_t>(period_ns / 1'000'000'000), static_cast<long>(period_ns % 1'000'000'000)};
+  return !sys::failed(sys::call(__NR_timer_settime, timer, 0, sys::arg(&spec), 0));
+}
+
+}  // namespace
+
+constinit std::atomic<std::uint32_t>* master_switch = &switched_off;
+constinit SamplingContext sampling{};
+
+void on_sample_signal(int signal, siginfo_t* info, void* context) {
+  if (info->si_code != SI_TIMER || reinterpret_cast<std::uintptr_t>(info->si_value.sival_ptr) != kTimerCookie) {
+    if (sampling.hooks.foreign_signal) sampling.hooks.foreign_signal(signal, info, context);
+    return;
+  }
+  ThreadBlock* thread = thread_local_state.block;
+  if (!thread || !recording()) return;
+  take_sample(*thread, *info, *static_cast<const ucontext_t*>(context));
+}
+
+bool arm_timer(ThreadBlock& thread) {
+  sigevent event{};
+  event.sigev_notify = SIGEV_THREAD_ID;
+  event.sigev_signo = kSampleSignal;
+  event.sigev_value.sival_ptr = reinterpret_cast<void*>(kTimerCookie);
+  event._sigev_un._tid = thread.tid;
+  int timer = -1;
+  const clockid_t clock = (~static_cast<clockid_t>(thread.tid) << 3) | 6;  // that thread's scheduler clock
+  if (sys::failed(sys::call(__NR_timer_create, clock, sys::arg(&event), sys::arg(&timer)))) return false;
+  const std::uint64_t period = sampling.period_ns.load(std::memory_order_relaxed);
+  const std::uint64_t seed = monotonic_ns() ^ (thread.id << 40);
+  const std::uint64_t first = 1 + random_below(static_cast<std::uint32_t>(period < 0xffffffffu ? period : 0xffffffffu), seed);
+  thread.timer = timer;
+  return set_timer(timer, first, period);
+}
+
+void disarm_timer(ThreadBlock& thread) {
+  if (thread.timer >= 0) sys::call(__NR_timer_delete, thread.timer);
+  thread.timer = -1;
+}
+
+void rearm_timer(ThreadBlock& thread) {
+  const std::uint64_t period = sampling.period_ns.load(std::memory_order_relaxed);
+  if (thread.timer >= 0) set_timer(thread.timer, period, period);
+}
+
+std::uint64_t cpu_timer_tick_ns() {
+  // With high-resolution timers clock_getres(CLOCK_THREAD_CPUTIME_ID) says 1 ns although CPU timers are checked at the tick;
+  // CLOCK_MONOTONIC_COARSE advances once a tick, so its resolution is the tick.
+  timespec resolution{};
+  sys::call(__NR_clock_getres, CLOCK_MONOTONIC_COARSE, sys::arg(&resolution));
+  const auto tick = static_cast<std::uint64_t>(resolution.tv_sec) * 1'000'000'000u + static_cast<std::uint64_t>(resolution.tv_nsec);
+  return tick ? tick : 4'000'000;
+}
+
+}  // namespace tailback::capture

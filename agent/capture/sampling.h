@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// CPU samples: one timer on each thread's CPU clock, one signal whose default action is to be ignored (SIGURG), a handler that
+// walks the interrupted stack and puts a sample into the thread's ring. The handler makes no system call, takes no lock and
+// allocates nothing; its cost is accounted in ThreadBlock::handler_ns.
+//
+// Weight of a sample: (1 + overrun) periods, since a CPU-clock timer expires at the kernel's tick and says how many periods
+// it missed. An overrun beyond what one tick can hold means that the signal could not be delivered for a while; unless the
+// thread is just returning from a system call (whose kernel time it then is), the excess is booked as lost, not to a stack.
+#pragma once
+#include <csignal>
+#include <cstdint>
+
+#include "agent/capture/thread.h"
+
+namespace tailback::capture {
+
+inline constexpr int kSampleSignal = SIGURG;
+
+struct SamplingHooks {
+  void (*after_sample)(ThreadBlock& thread);                             // at the end of each sample; may be null
+  void (*foreign_signal)(int signal, siginfo_t* info, void* context);    // a SIGURG that is not ours
+};
+
+struct SamplingContext {
+  Unwinder* unwinder;
+  std::uint64_t session_start_ns;
+  std::uint64_t tick_ns;                 // resolution of CPU-clock timers
+  std::atomic<std::uint64_t> period_ns;  // CPU time between samples
+  SamplingHooks hooks;
+};
+
+extern SamplingContext sampling;
+
+// The handler, for sigaction (SA_SIGINFO | SA_RESTART | SA_ONSTACK).
+void on_sample_signal(int signal, siginfo_t* info, void* context);
+
+// Arms the CPU timer of a thread of this process, its first expiry at a random phase. False: the kernel refused
+// (RLIMIT_SIGPENDING, thread gone); the thread then has no stacks. Any thread may call it for any other.
+bool arm_timer(ThreadBlock& thread);
+void disarm_timer(ThreadBlock& thread);
+// Sets the period anew, after a change of sampling.period_ns.
+void rearm_timer(ThreadBlock& thread);
+
+// Resolution of CPU-clock timers on this kernel, nanoseconds.
+std::uint64_t cpu_timer_tick_ns();
+
+}  // namespace tailback::capture

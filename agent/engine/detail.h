@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which tier keeps an event besides the aggregates: tier 2, windows chosen at random (200 ms in every 5 s), and tier 3, the
+// last samples before an anomaly, kept in memory until something calls for them. Under the drain lock; signal-safe.
+#pragma once
+#include <cstdint>
+
+#include "agent/capture/ring.h"
+#include "agent/engine/dump_file.h"
+
+namespace tailback::engine {
+
+inline constexpr std::uint64_t kWindowNs = 200'000'000;
+inline constexpr std::uint64_t kWindowCycleNs = 5'000'000'000;
+
+class Detail {
+ public:
+  bool init();
+  // A sample that went into the aggregate: kept singly when it lies in a window, and remembered for tier 3.
+  void keep(DumpFile& dump, std::uint64_t thread, const capture::Sample& sample);
+  // Writes the record of a window that is over.
+  void close_windows(DumpFile& dump, std::uint64_t now_ns);
+  // Something out of the ordinary happened in [begin, end]: what is remembered from then goes to the dump, at most once in
+  // ten seconds.
+  void anomaly(DumpFile& dump, std::uint64_t begin_ns, std::uint64_t end_ns, const char* cause);
+  void set_windows(bool on) { windows_on_ = on; }  // off when the dump nears its limit
+  void reset();
+
+ private:
+  struct Kept {
+    std::uint64_t thread;
+    capture::Sample sample;
+  };
+  static constexpr std::uint32_t kKept = 2048;
+
+  std::uint64_t window_begin(std::uint64_t cycle) const;
+  bool in_window(std::uint64_t t) const;
+
+  Kept* kept_ = nullptr;
+  std::uint64_t next_ = 0;
+  std::uint64_t closed_cycles_ = 0;
+  std::uint64_t last_anomaly_ns_ = 0;
+  bool windows_on_ = true;
+};
+
+}  // namespace tailback::engine

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/engine/dump_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include <atomic>
+#include <cstring>
+
+#include "agent/capture/pages.h"
+#include "agent/engine/text.h"
+#include "agent/trace/crc32c.h"
+
+namespace tailback::engine {
+
+namespace sys = capture::sys;
+
+namespace {
+
+constexpr std::uint64_t kSmallestDump = 1 << 20;
+constexpr int kMadvPopulateWrite = 23;  // Linux 5.14
+
+template <class T>
+void store_release(T& where, T value) {
+  std::atomic_ref<T>(where).store(value, std::memory_order_release);
+}
+
+trace::BlockHeader& header_of(std::uint8_t* block) { return *reinterpret_cast<trace::BlockHeader*>(block); }
+
+// Growing a file beyond RLIMIT_FSIZE raises SIGXFSZ, which kills: stay below it.
+std::uint64_t below_file_size_limit(std::uint64_t bytes) {
+  rlimit limit{};
+  if (sys::failed(sys::call(__NR_prlimit64, 0, RLIMIT_FSIZE, 0, sys::arg(&limit)))) return bytes;
+  return limit.rlim_cur < bytes ? limit.rlim_cur & ~std::uint64_t{4095} : bytes;
+}
+
+}  // namespace
+
+// Opens `path`, or the first of path.1, path.2, ... that does not exist yet.
+long DumpFile::open_new(const char* path) {
+  long fd = -EEXIST;
+  for (unsigned suffix = 0; suffix < 100000 && fd == -EEXIST; ++suffix) {
+    Text name(path_, sizeof path_);
+    name.add(path);
+    if (suffix) name.add(".").add_number(suffix);
+    if (name.overflowed()) return -ENAMETOOLONG;
+    fd = sys::openat(AT_FDCWD, path_, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  }
+  return fd;
+}
+
+long DumpFile::create(const char* path, std::uint64_t max_bytes, std::uint32_t pid, std::uint64_t started_realtime_ns) {
+  max_bytes = below_file_size_limit(capture::round_to_pages(max_bytes));
+  if (max_bytes < trace::kHeaderBytes + trace::kBlockBytes) return -EFBIG;
+  const long fd = open_new(path);
+  if (sys::failed(fd)) return fd;
+  long result = -ENOMEM;
+  for (; max_bytes >= trace::kHeaderBytes + trace::kBlockBytes; max_bytes /= 4) {  // address space may be limited
+    result = sys::call(__NR_ftruncate, fd, static_cast<long>(max_bytes));
+    if (sys::failed(result)) break;
+    result = sys::mmap(nullptr, max_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, static_cast<int>(fd), 0);
+    if (!sys::failed(result) || max_bytes < kSmallestDump) break;
+  }
+  struct stat status {};
+  if (!sys::failed(sys::call(__NR_fstat, fd, sys::arg(&status)))) device_ = status.st_dev, inode_ = status.st_ino;
+  if (sys::failed(result)) {
+    sys::call(__NR_unlink, sys::arg(path_));
+    sys::close(static_cast<int>(fd));
+    return result;
+  }
+  file_ = reinterpret_cast<std::uint8_t*>(result);
+  mapped_bytes_ = max_bytes;
+  populated_bytes_ = 0;
+  sequence_ = 0;
+  if (!populate(0, trace::kHeaderBytes + trace::kBlockBytes)) {
+    sys::munmap(file_, mapped_bytes_);
+    sys::call(__NR_unlink, sys::arg(path_));
+    sys::close(static_cast<int>(fd));
+    file_ = nullptr;
+    return -ENOSPC;
+  }
+  sys::close(static_cast<int>(fd));
+  auto& header = *reinterpret_cast<trace::FileHeader*>(file_);
+  std::memcpy(header.magic, trace::kMagic, sizeof header.magic);
+  header.version = trace::kVersion;
+  header.header_bytes = trace::kHeaderBytes;
+  header.block_bytes = trace::kBlockBytes;
+  header.pid = pid;
+  header.started_realtime_ns = started_realtime_ns;
+  state_ = begin_block(trace::kHeaderBytes) ? DumpState::open : DumpState::full;
+  return 0;
+}
+
+// Backs [offset, offset + size) with pages of the file. On a kernel without MADV_POPULATE_WRITE nothing is guaranteed, so
+// the dump counts as full: better no data than a SIGBUS in the program.
+bool DumpFile::populate(std::uint64_t offset, std::uint64_t size) {
+  if (offset + size > mapped_bytes_) return false;
+  if (offset + size <= populated_bytes_) return true;
+  const std::uint64_t from = populated_bytes_;
+  if (sys::failed(sys::madvise(file_ + from, capture::round_to_pages(offset + size - from), kMadvPopulateWrite))) return false;
+  populated_bytes_ = capture::round_to_pages(offset + size);
+  return true;
+}
+
+bool DumpFile::begin_block(std::uint64_t offset) {
+  if (!populate(offset, trace::kBlockBytes)) return false;
+  block_ = file_ + offset;
+  block_offset_ = offset;
+  committed_ = 0;
+  auto& header = header_of(block_);
+  header.magic = trace::kBlockMagic;
+  header.sequence = ++sequence_;
+  store_release(reinterpret_cast<trace::FileHeader*>(file_)->used_bytes, offset + trace::kBlockBytes);
+  return true;
+}
+
+void DumpFile::commit(std::size_t size) {
+  committed_ += static_cast<std::uint32_t>(size);
+  store_release(header_of(block_).committed, committed_);
+}
+
+void DumpFile::seal() {
+  auto& header = header_of(block_);
+  header.crc32c = trace::crc32c(block_ + sizeof(trace::BlockHeader), committed_);
+  store_release(header.sealed, 1u);
+}
+
+void DumpFile::next_block() {
+  seal();
+  const std::uint64_t done = block_offset_;
+  if (!begin_block(done + trace::kBlockBytes)) {
+    state_ = DumpState::full;
+    return;
+  }
+  // The sealed block need not stay resident: the file has it. Its first page may be shared with the block before.
+  sys::madvise(file_ + done, trace::kBlockBytes, MADV_DONTNEED);
+}
+
+void DumpFile::finish() {
+  if (state_ == DumpState::closed) return;
+  if (state_ == DumpState::open) seal();
+  auto& header = *reinterpret_cast<trace::FileHeader*>(file_);
+  const std::uint64_t used = used_bytes();
+  store_release(header.used_bytes, used);
+  store_release(header.state, static_cast<std::uint32_t>(trace::FileState::ended));
+  state_ = DumpState::closed;
+  const long fd = sys::openat(AT_FDCWD, path_, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+  if (sys::failed(fd)) return;
+  struct stat status {};
+  const bool ours = !sys::failed(sys::call(__NR_fstat, fd, sys::arg(&status))) && status.st_dev == device_ && status.st_ino == inode_;
+  if (ours) sys::call(__NR_ftruncate, fd, static_cast<long>(used));
+  sys::close(static_cast<int>(fd));
+}
+
+void DumpFile::abandon() {
+  if (file_) sys::munmap(file_, mapped_bytes_);
+  file_ = nullptr;
+  state_ = DumpState::closed;
+}
+
+}  // namespace tailback::engine

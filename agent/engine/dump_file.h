@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// The dump: a sparse file mapped shared, written by plain stores, its descriptor closed at once (a program may close or reuse
+// any descriptor). Blocks are populated ahead of the writer, so that a full disk is an error code and never a SIGBUS.
+// One writer at a time (the caller holds the drain lock). Signal-safe: raw system calls and stores only.
+#pragma once
+#include <cstdint>
+
+#include "agent/trace/encode.h"
+
+namespace tailback::engine {
+
+enum class DumpState { closed, open, full };
+
+class DumpFile {
+ public:
+  // Creates the file (mode 0600, never following a link, never replacing a file: the next free suffix .1, .2, ... is taken)
+  // and reserves `max_bytes` of address space for it. Returns 0 or a negative errno.
+  long create(const char* path, std::uint64_t max_bytes, std::uint32_t pid, std::uint64_t started_realtime_ns);
+
+  // Appends one record; false when the dump is closed or full (the caller counts the loss).
+  template <class Event>
+  bool append(const Event& event) {
+    for (int attempt = 0; attempt < 2; ++attempt) {
+      if (state_ != DumpState::open) return false;
+      const std::size_t size = trace::encode(event, block_ + sizeof(trace::BlockHeader) + committed_, room());
+      if (size) {
+        commit(size);
+        return true;
+      }
+      next_block();
+    }
+    return false;
+  }
+
+  // Marks the end of the recording in order, seals, and cuts the file to its used length (through the path, checked to be
+  // the same file). The mapping stays: nothing that still runs may fault.
+  void finish();
+  // After fork, in the child: forgets the parent's file without touching it.
+  void abandon();
+
+  DumpState state() const { return state_; }
+  const char* path() const { return path_; }
+  std::uint64_t used_bytes() const { return block_offset_ + sizeof(trace::BlockHeader) + committed_; }
+  std::uint64_t max_bytes() const { return mapped_bytes_; }
+
+ private:
+  std::size_t room() const { return trace::kBlockBytes - sizeof(trace::BlockHeader) - committed_; }
+  void commit(std::size_t size);
+  void seal();
+  bool begin_block(std::uint64_t offset);
+  void next_block();
+  bool populate(std::uint64_t offset, std::uint64_t size);
+  long open_new(const char* path);
+
+  DumpState state_ = DumpState::closed;
+  std::uint8_t* file_ = nullptr;
+  std::uint64_t mapped_bytes_ = 0;
+  std::uint64_t populated_bytes_ = 0;
+  std::uint8_t* block_ = nullptr;
+  std::uint64_t block_offset_ = 0;
+  std::uint32_t committed_ = 0;
+  std::uint64_t sequence_ = 0;
+  std::uint64_t device_ = 0, inode_ = 0;
+  char path_[4096] = {};
+};
+
+}  // namespace tailback::engine

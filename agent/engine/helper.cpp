@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/engine/helper.h"
+
+#include <linux/futex.h>
+#include <signal.h>
+#include <sys/prctl.h>
+
+#include "agent/capture/clock.h"
+#include "agent/capture/syscalls.h"
+#include "agent/engine/session.h"
+
+namespace tailback::engine {
+
+namespace sys = capture::sys;
+
+namespace {
+
+constexpr std::size_t kStackBytes = 128 * 1024;
+constexpr std::uint64_t kTickNs = 250'000'000;
+constexpr std::uint64_t kAllSignalsButGlibcs = ~((std::uint64_t{1} << 31) | (std::uint64_t{1} << 32));  // 32 and 33 stay open
+
+void wait_on(std::atomic<std::uint32_t>& word, std::uint32_t while_value, std::uint64_t ns) {
+  const timespec timeout{static_cast<time_t>(ns / 1'000'000'000), static_cast<long>(ns % 1'000'000'000)};
+  sys::call(__NR_futex, sys::arg(&word), FUTEX_WAIT_PRIVATE, while_value, sys::arg(&timeout));
+}
+
+void wake(std::atomic<std::uint32_t>& word) { sys::call(__NR_futex, sys::arg(&word), FUTEX_WAKE_PRIVATE, 1 << 30); }
+
+std::uint64_t swap_mask(std::uint64_t mask) {
+  std::uint64_t before = 0;
+  sys::call(__NR_rt_sigprocmask, SIG_SETMASK, sys::arg(&mask), sys::arg(&before), sizeof mask);
+  return before;
+}
+
+}  // namespace
+
+constinit Helper helper;
+
+void Helper::start(Session& owner) {
+  std::uint32_t off = kOff;
+  if (!state_.compare_exchange_strong(off, kRunning, std::memory_order_acq_rel)) return;
+  session_ = &owner;
+  pthread_attr_t attributes;
+  if (pthread_attr_init(&attributes) != 0) return state_.store(kOff);
+  pthread_attr_setstacksize(&attributes, kStackBytes);
+  pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+  alive_.store(1, std::memory_order_release);
+  // A new thread inherits the mask: it must never take a signal meant for the program, not even at its start.
+  const std::uint64_t mask = swap_mask(kAllSignalsButGlibcs);
+  pthread_t thread;
+  const bool started = owner.real().pthread_create(&thread, &attributes, &Helper::main, this) == 0;
+  swap_mask(mask);
+  pthread_attr_destroy(&attributes);
+  if (started) return;
+  alive_.store(0, std::memory_order_release);
+  state_.store(kOff, std::memory_order_release);
+}
+
+void* Helper::main(void* self) {
+  auto& thread = *static_cast<Helper*>(self);
+  capture::thread_local_state.in_agent = 1;  // whatever it calls, no hook sees it
+  thread.tid_.store(static_cast<int>(sys::gettid()), std::memory_order_relaxed);
+  sys::call(__NR_prctl, PR_SET_NAME, sys::arg("tailback"));
+  thread.loop();
+  thread.cpu_at_end_.fetch_add(capture::thread_cpu_ns(), std::memory_order_relaxed);
+  thread.tid_.store(0, std::memory_order_relaxed);
+  thread.alive_.store(0, std::memory_order_release);
+  wake(thread.alive_);
+  return nullptr;
+}
+
+void Helper::loop() {
+  while (state_.load(std::memory_order_acquire) == kRunning) {
+    wait_on(state_, kRunning, kTickNs);
+    if (state_.load(std::memory_order_acquire) != kRunning) return;
+    if (!session_->tick()) {
+      state_.store(kOff, std::memory_order_release);
+      return;
+    }
+  }
+}
+
+bool Helper::stop(std::uint64_t wait_ns) {
+  std::uint32_t on = kRunning;
+  state_.compare_exchange_strong(on, kStopping, std::memory_order_acq_rel);
+  wake(state_);
+  const std::uint64_t end = capture::monotonic_ns() + wait_ns;
+  while (alive_.load(std::memory_order_acquire) != 0) {
+    const std::uint64_t now = capture::monotonic_ns();
+    if (now >= end) return false;
+    wait_on(alive_, 1, end - now);
+  }
+  state_.store(kOff, std::memory_order_release);
+  return true;
+}
+
+void Helper::forget() {
+  state_.store(kOff, std::memory_order_release);
+  alive_.store(0, std::memory_order_release);
+  tid_.store(0, std::memory_order_relaxed);
+  cpu_at_end_.store(0, std::memory_order_relaxed);
+}
+
+std::uint64_t Helper::cpu_ns() const {
+  const int tid = tid_.load(std::memory_order_relaxed);
+  return cpu_at_end_.load(std::memory_order_relaxed) + (tid ? capture::thread_cpu_ns(tid) : 0);
+}
+
+}  // namespace tailback::engine

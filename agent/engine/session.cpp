@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/engine/session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+
+#include <cstring>
+
+#include "agent/capture/clock.h"
+#include "agent/capture/pages.h"
+#include "agent/engine/helper.h"
+#include "agent/engine/kernel_file.h"
+#include "agent/engine/mappings.h"
+#include "agent/engine/signals.h"
+#include "agent/engine/text.h"
+
+extern "C" void* __libc_stack_end;  // ld.so: the main thread's stack as the kernel handed it over
+
+#ifndef TAILBACK_VERSION
+#define TAILBACK_VERSION "test"
+#endif
+
+namespace tailback::engine {
+
+namespace sys = capture::sys;
+using capture::ThreadBlock;
+using capture::ThreadState;
+using capture::thread_local_state;
+
+constinit Session session;
+
+namespace {
+
+constexpr std::uint32_t kMaxNodes = 384 * 1024;
+constexpr int kMadvWipeOnFork = 18;
+constexpr std::uint64_t kLockWaitNs = 200'000'000;
+
+constinit char text_buffer[8192];  // under the drain lock, or before any other thread runs
+
+void read_link(const char* path, char* buffer, std::size_t size) {
+  const long got = sys::call(__NR_readlink, sys::arg(path), sys::arg(buffer), static_cast<long>(size - 1));
+  buffer[sys::failed(got) ? 0 : got] = 0;
+}
+
+std::string_view base_name(std::string_view path) {
+  const auto slash = path.rfind('/');
+  return slash == std::string_view::npos ? path : std::string_view(path.data() + slash + 1, path.size() - slash - 1);
+}
+
+}  // namespace
+
+void Session::start(char** environment, const RealCalls& real) {
+  options_.read(environment);
+  if (!options_.enabled) return;
+  real_ = real;
+  pid_ = static_cast<std::uint64_t>(sys::getpid());
+  const bool child = options_.root_pid != 0 && options_.root_pid != pid_;
+  if (child && !options_.follow_children) return;
+  lazy_ = child;
+  capture::init_clock();
+  if (!init_tables() || !install_handler()) return;
+  ready_ = true;
+  adopt_main_thread();
+  begin_recording();
+}
+
+bool Session::init_tables() {
+  auto* page = capture::map_pages(capture::kPageBytes);
+  if (!page || sys::failed(sys::madvise(page, capture::kPageBytes, kMadvWipeOnFork))) return false;
+  master_ = static_cast<std::atomic<std::uint32_t>*>(page);
+  read_link("/proc/self/exe", executable_, sizeof executable_);
+  if (sys::failed(sys::call(__NR_getcwd, sys::arg(folder_), sizeof folder_))) folder_[0] = 0;
+  return code.init(executable_) && stacks_.init(kMaxNodes) && unwinder.init(code, stacks_) && threads_.init() &&
+         stack_writer_.init(code, stacks_, unwinder, dump_, kMaxNodes) && aggregate_.init() && detail_.init() &&
+         drain_.init(threads_, stack_writer_, aggregate_, detail_, dump_);
+}
+
+bool Session::install_handler() {
+  capture::sampling.unwinder = &unwinder;
+  capture::sampling.tick_ns = capture::cpu_timer_tick_ns();
+  capture::sampling.period_ns.store(1'000'000'000 / options_.frequency);
+  capture::sampling.hooks.after_sample = [](ThreadBlock& thread) { session.after_sample(thread); };
+  return install_sample_handler(real_.sigaction);
+}
+
+void Session::adopt_main_thread() {
+  ThreadBlock* block = threads_.acquire();
+  if (!block) return;
+  block->id = threads_.next_id();
+  block->tid = static_cast<std::int32_t>(pid_);
+  block->flags = capture::kThreadMain;
+  block->start_ns = capture::monotonic_ns();
+  rlimit limit{};
+  sys::call(__NR_prlimit64, 0, RLIMIT_STACK, 0, sys::arg(&limit));
+  // The kernel keeps mappings out of the stack's room to grow, as far as the limit goes; with no limit, trust 8 MiB.
+  constexpr std::uint64_t kUsual = 8 << 20;
+  const std::uint64_t room = limit.rlim_cur == 0 || limit.rlim_cur > (std::uint64_t{64} << 20) ? kUsual : limit.rlim_cur;
+  const auto top = reinterpret_cast<std::uint64_t>(__libc_stack_end) + 16;
+  block->stack = {top - room, top};
+  block->state.store(ThreadState::live, std::memory_order_release);
+  thread_local_state.block = block;
+}
+
+// The common part of a start and of a forked child: a recording of the calling thread and whatever it creates.
+void Session::begin_recording() {
+  started_ns_ = capture::monotonic_ns();
+  capture::sampling.session_start_ns = started_ns_;
+  last_second_ns_ = last_tick_ns_ = idle_ticks_ = seconds_ = 0;
+  alone_until_ns_ = handler_drain_ns_ = 0;
+  drain_.begin(started_ns_);
+  detail_.reset();
+  governor_.begin(capture::sampling.period_ns.load());
+  dump_failed_ = false;
+  ThreadBlock* block = thread_local_state.block;
+  if (!lazy_ && options_.delay_ns == 0) open_dump();
+  master_->store(1, std::memory_order_release);
+  capture::master_switch = master_;
+  if (block && options_.delay_ns == 0 && !arm(*block)) block->flags |= capture::kThreadUnsampled;
+  if (options_.delay_ns || options_.duration_ns) helper.start(*this);
+}
+
+bool Session::arm(ThreadBlock& block) {
+  if (options_.delay_ns && since_start() < options_.delay_ns) return true;  // the helper arms it when the delay is over
+  return capture::arm_timer(block);
+}
+
+std::uint64_t Session::since_start() const { return capture::monotonic_ns() - started_ns_; }
+bool Session::is_this_process() const { return static_cast<std::uint64_t>(sys::getpid()) == pid_; }
+
+std::uint64_t Session::live_threads() const {
+  std::uint64_t live = 0;
+  for (std::uint32_t slot = 0; slot < threads_.slots(); ++slot) {
+    const ThreadBlock* block = threads_.at(slot);
+    live += block && block->state.load(std::memory_order_relaxed) == ThreadState::live;
+  }
+  return live;
+}
+
+void Session::expand_output(char* path, std::size_t size) const {
+  Text text(path, size);
+  const std::string_view pattern(options_.output);
+  if (!pattern.starts_with('/') && folder_[0]) text.add(folder_).add("/");
+  utsname names{};
+  sys::call(__NR_uname, sys::arg(&names));
+  for (std::size_t i = 0; i < pattern.size(); ++i) {
+    if (pattern[i] != '%' || i + 1 == pattern.size()) {
+      text.add_char(pattern[i]);
+      continue;
+    }
+    switch (pattern[++i]) {
+      case 'p': text.add_number(pid_); break;
+      case 'e': text.add(base_name(executable_)); break;
+      case 'h': text.add(names.nodename); break;
+      default: text.add_char(pattern[i]);
+    }
+  }
+}
+
+// Under the drain lock, or before any other thread runs.
+bool Session::open_dump() {
+  if (dump_.state() == DumpState::open) return true;
+  if (dump_failed_) return false;
+  const std::uint64_t realtime = capture::realtime_ns() - since_start();
+  expand_output(text_buffer, sizeof text_buffer);
+  if (sys::failed(dump_.create(text_buffer, options_.max_size, static_cast<std::uint32_t>(pid_), realtime))) {
+    dump_failed_ = true;  // nothing can be kept; the launcher sees that no dump appeared and says why
+    return false;
+  }
+  stack_writer_.reset();
+  write_preamble();
+  return true;
+}
+
+void Session::write_preamble() {
+  utsname names{};
+  sys::call(__NR_uname, sys::arg(&names));
+  trace::Session record;
+  record.pid = pid_;
+  record.parent_pid = static_cast<std::uint64_t>(sys::call(__NR_getppid));
+  record.started_mono_ns = started_ns_;
+  record.started_realtime_ns = capture::realtime_ns() - since_start();
+  record.hostname = names.nodename;
+  record.program = executable_;
+  record.command = read_kernel_file("/proc/self/cmdline", text_buffer, sizeof text_buffer);
+  record.tool_version = TAILBACK_VERSION;
+  record.origin = static_cast<std::uint64_t>(origin_);
+  dump_.append(record);
+
+  options_.for_each([](void* dump, std::string_view name, std::string_view value) {
+    static_cast<DumpFile*>(dump)->append(trace::Option{name, value});
+  }, &dump_);
+  if (options_.rejected) {
+    Text text(text_buffer, sizeof text_buffer);
+    text.add("the value of ").add(options_.rejected).add(" could not be read; the default was used");
+    dump_.append(trace::Note{since_start(), text.view()});
+  }
+  const MachineFacts facts = read_machine_facts();
+  run_delay_ = probe_run_delay_source();
+  char clocksource[64];
+  auto source = read_kernel_file("/sys/devices/system/clocksource/clocksource0/current_clocksource", clocksource, sizeof clocksource);
+  if (!source.empty()) source.remove_suffix(1);
+  trace::Machine machine{facts.cpus_online, facts.cpus_allowed, capture::sampling.tick_ns, capture::kPageBytes, facts.memory_bytes,
+                         static_cast<std::uint64_t>(run_delay_), names.release, source};
+  dump_.append(machine);
+  thread_sampler_.init(threads_, drain_, run_delay_);
+  system_sampler_.init();
+  system_sampler_.sample(dump_, since_start(), live_threads());
+}
+
+void Session::end(EndReason reason, std::uint64_t status) {
+  if (!ready_ || !capture::recording() || !is_this_process()) return;
+  ++thread_local_state.in_agent;
+  helper.stop(kLockWaitNs);
+  if (lock_.lock_within(kLockWaitNs)) {
+    master_->store(0, std::memory_order_release);
+    if (dump_.state() == DumpState::open || (worth_a_file(since_start()) && open_dump())) write_last_records(reason, status);
+    lock_.unlock();
+  }
+  --thread_local_state.in_agent;
+}
+
+void Session::write_last_records(EndReason reason, std::uint64_t status) {
+  const std::uint64_t now = since_start();
+  drain_.all_threads(!helper.running() && alone_until_ns_ == 0);
+  thread_sampler_.sample_all(now);
+  drain_.flush(now);
+  drain_.write_groups(now);
+  if (alone_until_ns_ == 0) dump_.append(trace::DetailWindow{0, now, 2, {}});
+  else detail_.close_windows(dump_, now);
+  stack_writer_.write_unloads(now);
+  if (stack_writer_.take_unknown_code()) write_executable_mappings(dump_);
+  system_sampler_.sample(dump_, now, live_threads());
+  governor_.write(dump_, now, cost());
+  if (drain_.lost_records()) dump_.append(trace::Loss{now, "records", drain_.lost_records()});
+  if (threads_.refused()) dump_.append(trace::Loss{now, "threads", threads_.refused()});
+  if (stacks_.rejected()) dump_.append(trace::Loss{now, "stacks", stacks_.rejected()});
+  dump_.append(trace::ClockPair{now, capture::realtime_ns()});
+  dump_.append(trace::SessionEnd{now, static_cast<std::uint64_t>(reason), status});
+  dump_.finish();
+}
+
+void Session::before_fork() {
+  if (!ready_ || !capture::recording()) return;
+  ++thread_local_state.in_agent;
+  thread_local_state.holds_drain = lock_.lock_within(kLockWaitNs);
+}
+
+void Session::after_fork_in_parent() {
+  if (!ready_ || !capture::recording()) return;
+  if (thread_local_state.holds_drain) lock_.unlock();
+  thread_local_state.holds_drain = 0;
+  --thread_local_state.in_agent;
+}
+
+// Only the forking thread exists here. Tables of code and stacks stay true (same addresses); threads, dump and helper were
+// the parent's.
+void Session::after_fork_in_child() {
+  if (!ready_ || capture::thread_local_state.in_agent == 0) return;
+  --thread_local_state.in_agent;
+  thread_local_state.holds_drain = 0;
+  lock_.reset();
+  helper.forget();
+  dump_.abandon();
+  pid_ = static_cast<std::uint64_t>(sys::getpid());
+  ThreadBlock* own = thread_local_state.block;
+  for (std::uint32_t slot = 0; slot < threads_.slots(); ++slot) {
+    ThreadBlock* block = threads_.at(slot);
+    if (!block || block == own || block->state.load(std::memory_order_relaxed) == ThreadState::free) continue;
+    block->timer = -1;  // timers are not inherited
+    threads_.release(block);
+  }
+  if (!own || !options_.follow_children) return;
+  own->id = 1;
+  own->tid = static_cast<std::int32_t>(pid_);
+  own->flags = capture::kThreadMain;
+  own->start_ns = capture::monotonic_ns();
+  own->creator = 0;
+  own->creation_stack = 0;
+  own->timer = -1;
+  own->cpu_base_ns = capture::thread_cpu_ns();
+  own->samples = own->sampled_ns = own->lost_ns = own->handler_ns = 0;
+  own->announced = false;
+  own->written_cpu_ns = 0;
+  own->written_name[0] = 0;
+  own->ring.clear();
+  origin_ = Origin::forked;
+  lazy_ = true;
+  begin_recording();
+}
+
+void Session::before_exec() {
+  if (!ready_ || !capture::recording() || !is_this_process()) return;
+  end(EndReason::exec, 0);
+}
+
+void Session::after_failed_exec() {
+  if (!ready_ || capture::recording() || !is_this_process() || !thread_local_state.block) return;
+  // The dump that before_exec() closed is complete; what follows goes to the next free name.
+  capture::disarm_timer(*thread_local_state.block);
+  begin_recording();
+}
+
+}  // namespace tailback::engine

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+// One recording of one process: the contents page of the in-process half. There is one Session object, constant-initialised,
+// usable before any constructor has run. Everything that can fail leaves the agent off and the program untouched.
+//
+//   start()            options -> tables -> signal handler -> main thread -> dump -> master switch on
+//   sample (handler)   ring -> [alone: drain -> dump]                     agent/capture/sampling
+//   tick (helper)      rings -> drain -> aggregate -> dump; counters; governor
+//   end()              master switch off -> last drain -> last counters -> dump closed in order
+//
+// "Alone": a process with one thread has no helper; its own samples carry the work. The helper starts with the second thread.
+// A forked child, and an exec'd child of a recorded process, is "lazy": no file until it used or lived 50 ms.
+#pragma once
+#include <pthread.h>
+#include <signal.h>
+
+#include "agent/capture/sampling.h"
+#include "agent/capture/scope.h"
+#include "agent/engine/drain.h"
+#include "agent/engine/drain_lock.h"
+#include "agent/engine/options.h"
+#include "agent/engine/overhead.h"
+#include "agent/engine/sampler_system.h"
+#include "agent/engine/sampler_threads.h"
+
+namespace tailback::engine {
+
+// The program's libc as the agent calls it, past the hooks.
+struct RealCalls {
+  int (*sigaction)(int, const struct sigaction*, struct sigaction*);
+  int (*pthread_create)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
+};
+
+enum class EndReason { exit = 0, quick_exit = 1, duration = 2, stopped = 3, exec = 4 };
+enum class Origin { preloaded = 0, forked = 1, attached = 2 };
+
+class Session {
+ public:
+  void start(char** environment, const RealCalls& real);
+  void end(EndReason reason, std::uint64_t status);
+
+  // Threads (agent/engine/threads.cpp). prepare_thread: in the creating thread; nullptr: the new thread goes unrecorded.
+  capture::ThreadBlock* prepare_thread(const capture::Scope& scope, void* (*entry)(void*), void* argument, std::uint64_t stack_bytes);
+  void cancel_thread(capture::ThreadBlock* block);         // creation failed
+  void begin_thread(capture::ThreadBlock* block);          // first thing in the new thread
+  void end_thread(capture::ThreadBlock* block);            // last thing in it
+  void main_thread_leaves();                               // main called pthread_exit: the process goes on without it
+
+  // fork: around it in the parent, and in the child.
+  void before_fork();
+  void after_fork_in_parent();
+  void after_fork_in_child();
+
+  // exec in place: everything to the dump before, as if nothing had been after a failure.
+  void before_exec();
+  void after_failed_exec();
+
+  // The sampling handler's epilogue in a process with one thread.
+  void after_sample(capture::ThreadBlock& thread);
+  // The helper's work, each quarter of a second. Returns false when it should end (nothing left to record).
+  bool tick();
+
+  bool is_this_process() const;
+  void set_real(const RealCalls& real) { real_ = real; }
+  const RealCalls& real() const { return real_; }
+
+  capture::CodeMap code;
+  capture::Unwinder unwinder;
+
+ private:
+  friend class Helper;
+  bool init_tables();
+  bool install_handler();
+  void adopt_main_thread();
+  bool arm(capture::ThreadBlock& block);
+  bool open_dump();
+  bool worth_a_file(std::uint64_t now_ns) const;
+  void expand_output(char* path, std::size_t size) const;
+  void write_preamble();
+  void write_failure(const char* what, long error);
+  void begin_recording();
+  void drain(std::uint64_t now_ns);
+  void every_second(std::uint64_t now_ns);
+  void write_last_records(EndReason reason, std::uint64_t status);
+  void rearm_all();
+  AgentCost cost() const;
+  std::uint64_t live_threads() const;
+  std::uint64_t since_start() const;
+
+  Options options_;
+  RealCalls real_{};
+  capture::StackTable stacks_;
+  capture::ThreadTable threads_;
+  DrainLock lock_;
+  DumpFile dump_;
+  StackWriter stack_writer_;
+  CpuAggregate aggregate_;
+  Detail detail_;
+  Drain drain_;
+  ThreadSampler thread_sampler_;
+  SystemSampler system_sampler_;
+  OverheadGovernor governor_;
+  RunDelaySource run_delay_ = RunDelaySource::none;
+
+  std::atomic<std::uint32_t>* master_ = nullptr;  // on its own page, zero in forked children
+  Origin origin_ = Origin::preloaded;
+  bool ready_ = false;       // tables exist
+  bool lazy_ = false;        // a file only when worth it
+  bool dump_failed_ = false;
+  bool main_left_ = false;
+  std::uint64_t pid_ = 0;
+  std::uint64_t started_ns_ = 0;      // CLOCK_MONOTONIC
+  std::uint64_t last_second_ns_ = 0;  // since start
+  std::uint64_t last_tick_ns_ = 0;
+  std::uint64_t idle_ticks_ = 0;
+  std::uint64_t seconds_ = 0;
+  std::uint64_t hooked_threads_ = 0;
+  std::uint64_t alone_until_ns_ = 0;  // end of the stretch in which each sample was kept singly
+  std::uint64_t handler_drain_ns_ = 0;
+  char executable_[4096] = {};
+  char folder_[4096] = {};            // current folder at the start, for a relative output
+};
+
+extern Session session;
+
+}  // namespace tailback::engine

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+// The session's periodic work: on the helper thread, or, in a process with one thread, in the sampling handler.
+#include "agent/capture/clock.h"
+#include "agent/engine/helper.h"
+#include "agent/engine/mappings.h"
+#include "agent/engine/session.h"
+
+namespace tailback::engine {
+
+using capture::ThreadBlock;
+
+namespace {
+constexpr std::uint64_t kSecondNs = 1'000'000'000;
+constexpr std::uint64_t kFlushNs = 700'000'000;        // with the tick's 250 ms below one second: what a SIGKILL may cost
+constexpr std::uint64_t kWorthNs = 50'000'000;         // a lazy process gets a file after so much life or CPU time
+constexpr std::uint64_t kLateNs = 200'000'000;         // a helper that wakes so late was kept from running
+constexpr std::uint64_t kThreadBudgetNs = 3'000'000;   // reading threads' counters, each second
+constexpr std::uint64_t kTickNs = 250'000'000;
+}  // namespace
+
+bool Session::worth_a_file(std::uint64_t now_ns) const {
+  if (!lazy_) return true;
+  return now_ns >= kWorthNs || threads_.slots() > 1 || capture::process_cpu_ns() >= kWorthNs;
+}
+
+// In the handler: no helper, so this thread's samples go to the dump at once.
+void Session::after_sample(ThreadBlock& thread) {
+  if (helper.running() || !lock_.try_lock()) return;
+  const std::uint64_t now = since_start();
+  if (dump_.state() == DumpState::open || (worth_a_file(now) && open_dump())) {
+    drain_.thread(thread, alone_until_ns_ == 0);
+    if (now - last_second_ns_ >= kSecondNs) every_second(now);
+  }
+  lock_.unlock();
+}
+
+bool Session::tick() {
+  if (!lock_.try_lock()) return true;
+  const std::uint64_t now = since_start();
+  if (options_.delay_ns && now < options_.delay_ns) return lock_.unlock(), true;
+  if (dump_.state() == DumpState::closed && worth_a_file(now) && open_dump() && options_.delay_ns) rearm_all();
+  if (dump_.state() == DumpState::open) {
+    if (alone_until_ns_ == 0) {
+      alone_until_ns_ = now;
+      dump_.append(trace::DetailWindow{0, now, 2, {}});
+    } else if (last_tick_ns_ && now - last_tick_ns_ > kTickNs + kLateNs) {
+      detail_.anomaly(dump_, last_tick_ns_, now, "the agent's thread was kept from running");
+    }
+    drain(now);
+    if (now - last_second_ns_ >= kSecondNs) every_second(now);
+  }
+  last_tick_ns_ = now;
+  const bool over = options_.duration_ns && now >= options_.delay_ns + options_.duration_ns;
+  const bool deserted = main_left_ && live_threads() == 0;
+  if (over) {
+    master_->store(0, std::memory_order_release);
+    write_last_records(EndReason::duration, 0);
+  }
+  lock_.unlock();
+  return !over && !deserted;
+}
+
+void Session::drain(std::uint64_t now_ns) {
+  drain_.all_threads(false);
+  if (now_ns - drain_.last_flush_ns() >= kFlushNs) drain_.flush(now_ns);
+  detail_.close_windows(dump_, now_ns);
+}
+
+void Session::every_second(std::uint64_t now_ns) {
+  last_second_ns_ = now_ns;
+  ++seconds_;
+  drain_.write_groups(now_ns);
+  thread_sampler_.sample(now_ns, started_ns_, kThreadBudgetNs);
+  system_sampler_.sample(dump_, now_ns, live_threads());
+  stack_writer_.write_unloads(now_ns);
+  if (seconds_ % 10 == 1 && stack_writer_.take_unknown_code()) write_executable_mappings(dump_);
+  if (seconds_ % 10 == 0) dump_.append(trace::ClockPair{now_ns, capture::realtime_ns()});
+  detail_.set_windows(dump_.used_bytes() < dump_.max_bytes() / 4 * 3);
+  const AgentCost spent = cost();
+  governor_.write(dump_, now_ns, spent);
+  const std::uint64_t period = governor_.judge(dump_, now_ns, spent, capture::process_cpu_ns());
+  if (period != capture::sampling.period_ns.load()) {
+    capture::sampling.period_ns.store(period);
+    rearm_all();
+  }
+}
+
+// Timers of all live threads, after a change of the period or at the end of the delay.
+void Session::rearm_all() {
+  for (std::uint32_t slot = 0; slot < threads_.slots(); ++slot) {
+    ThreadBlock* block = threads_.at(slot);
+    if (!block || block->state.load(std::memory_order_acquire) != capture::ThreadState::live) continue;
+    if (block->timer >= 0) {
+      capture::rearm_timer(*block);
+    } else if (!(block->flags & capture::kThreadUnsampled)) {
+      block->cpu_base_ns = capture::thread_cpu_ns(block->tid);
+      if (!capture::arm_timer(*block)) block->flags |= capture::kThreadUnsampled;
+    }
+  }
+}
+
+AgentCost Session::cost() const {
+  AgentCost cost{drain_.samples_of_ended(), drain_.handler_ns_of_ended(), helper.cpu_ns(), 0, 0};
+  std::uint64_t threads = 0;
+  for (std::uint32_t slot = 0; slot < threads_.slots(); ++slot) {
+    const ThreadBlock* block = threads_.at(slot);
+    if (!block) continue;
+    ++threads;
+    cost.handler_ns += block->handler_ns.load(std::memory_order_relaxed);
+    if (block->state.load(std::memory_order_relaxed) == capture::ThreadState::live) cost.samples += block->samples.load(std::memory_order_relaxed);
+  }
+  constexpr std::uint64_t kHookNs = 6'000;  // creating and ending a recorded thread, measured; docs/performance.md
+  cost.hook_ns = (threads_.started() - 1) * kHookNs;
+  cost.memory_bytes = threads * sizeof(ThreadBlock) + stacks_.resident_bytes() + unwinder.resident_bytes() + stack_writer_.resident_bytes();
+  return cost;
+}
+
+}  // namespace tailback::engine

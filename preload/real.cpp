@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "preload/real.h"
+
+namespace tailback::real {
+
+#define HOOK(name) constinit decltype(&::name) name##_ = nullptr;
+#include "preload/hooks.def"
+#undef HOOK
+
+// dlsym may set its error state (an allocation) only for names that are missing; all of these are in glibc >= 2.35.
+void resolve_all() {
+#define HOOK(name) name##_ = reinterpret_cast<decltype(&::name)>(dlsym(RTLD_NEXT, #name));
+#include "preload/hooks.def"
+#undef HOOK
+}
+
+}  // namespace tailback::real
