@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 
 #include "agent/trace/events.h"
 #include "agent/trace/layout.h"

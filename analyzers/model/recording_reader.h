@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// Turns the events of one dump into the tables of a Recording. Used by read_recording only.
+//
+// Numbers in the input are never believed: stacks are renumbered in the order of their records, tables grow with the
+// records present and not with the ids they claim, a record with an impossible id is counted and left out.
+#pragma once
+#include <map>
+#include <string>
+#include <tuple>
+#include <unordered_map>
+
+#include "analyzers/model/cpu_rows.h"
+#include "analyzers/model/recording.h"
+
+namespace tailback::analyzers {
+
+// Numbers of the file to rows of a table: an array as long as the numbers are dense, else a hash map.
+class IdMap {
+ public:
+  static constexpr std::uint32_t kNone = ~0u;
+  std::uint32_t find(std::uint64_t id) const;
+  // False when the number is already there.
+  bool insert(std::uint64_t id, std::uint32_t row);
+
+ private:
+  void grow(std::size_t size);
+  std::vector<std::uint32_t> dense_;
+  std::unordered_map<std::uint64_t, std::uint32_t> sparse_;
+  std::size_t count_ = 0;
+};
+
+class RecordingReader {
+ public:
+  RecordingReader(Recording& recording, const ReadOptions& options);
+
+  void operator()(const trace::Session& event);
+  void operator()(const trace::Option& event);
+  void operator()(const trace::Machine& event);
+  void operator()(const trace::ClockPair& event) { saw(event.t); }
+  void operator()(const trace::SessionEnd& event);
+  void operator()(const trace::ExitStatus& event) { out_.exit_status = event; }
+  void operator()(const trace::Loss& event);
+  void operator()(const trace::Overhead& event);
+  void operator()(const trace::Governor& event);
+  void operator()(const trace::Note& event);
+  void operator()(const trace::Module& event);
+  void operator()(const trace::ModuleUnload& event);
+  void operator()(const trace::Mapping& event);
+  void operator()(const trace::CodeRange& event);
+  void operator()(const trace::Symbol& event);
+  void operator()(const trace::FrameInfo& event);
+  void operator()(const trace::StackNode& event);
+  void operator()(const trace::Thread& event);
+  void operator()(const trace::ThreadName& event);
+  void operator()(const trace::ThreadState& event);
+  void operator()(const trace::ThreadGroup& event);
+  void operator()(const trace::CpuAggregate& event);
+  void operator()(const trace::CpuSample& event);
+  void operator()(const trace::DetailWindow& event);
+  void operator()(const trace::ProcessState& event);
+  void operator()(const trace::SystemState& event);
+  void operator()(const trace::CgroupState& event);
+
+  // Sorts and joins what needs all records. Call once, after the last event.
+  void finish();
+
+ private:
+  using GroupKey = std::tuple<StackId, std::uint64_t, std::uint64_t>;
+
+  std::string_view keep(std::string_view text);
+  void saw(std::uint64_t t);
+  void ignore() { ++out_.ignored_records; }
+  bool in_window(std::uint64_t t) const { return t >= from_ && t < to_; }
+  StackId stack_of(std::uint64_t id);
+  StackId unknown_caller();
+  // The row of a thread, made up (found late) when its own record is missing. kNone: an impossible id.
+  std::uint32_t thread_row(std::uint64_t id);
+  void thin_states();
+  void know_every_thread();
+  void attribute_nodes();
+  void say_what_was_cut();
+
+  Recording& out_;
+  const ReadOptions& options_;
+  std::uint64_t from_ = 0, to_ = 0;
+  CpuRowTable cpu_;
+  IdMap nodes_, threads_, modules_;
+  StackId unknown_caller_ = 0;
+  std::uint32_t newest_generation_ = 0;
+  std::vector<std::uint16_t> depths_;  // of the nodes
+  std::vector<std::uint64_t> name_times_;  // of the threads' last names
+  std::map<GroupKey, std::size_t> groups_;
+  std::map<std::string, std::size_t, std::less<>> losses_;
+  std::size_t states_ = 0;
+  std::uint64_t state_spacing_ = 0;
+  std::uint64_t straddling_ns_ = 0;
+};
+
+}  // namespace tailback::analyzers
