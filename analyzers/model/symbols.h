@@ -22,6 +22,7 @@ namespace tailback::analyzers {
 struct SymbolOptions {
   std::vector<std::string> debug_directories;  // besides /usr/lib/debug
   bool use_debuginfod = false;                 // only when DEBUGINFOD_URLS is set as well
+  std::string perf_map_directory = "/tmp";     // where JIT runtimes write perf-PID.map
 };
 
 using FunctionId = std::uint32_t;  // one for each distinct (module, function name); 0 unknown
