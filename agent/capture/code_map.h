@@ -10,6 +10,8 @@
 #include <atomic>
 #include <cstdint>
 
+#include "agent/capture/unwind_table.h"
+
 namespace tailback::capture {
 
 struct ModuleEntry {
@@ -21,6 +23,8 @@ struct ModuleEntry {
   std::uint8_t build_id[32];
   std::uint32_t build_id_bytes;
   std::atomic<std::uint32_t> unloaded;  // 1 once the loader let go of it
+  std::atomic<std::uint32_t> ready;     // 1 once all other fields are written
+  UnwindTable unwind;                   // empty: no usable unwind information
 };
 
 class CodeMap {
@@ -32,7 +36,11 @@ class CodeMap {
 
   // The module around an address, registered when new; nullptr when the address is in no module (JIT code), when an unload
   // is running, or when the table is full. Signal-safe, lock-free.
+  // Two threads that meet a new module at the same moment may leave it in the table twice.
   const ModuleEntry* find(std::uint64_t address);
+
+  // Whether the loader knows a module around the address; tells JIT code from the other reasons for which find() fails.
+  static bool in_module(std::uint64_t address);
 
   std::uint32_t count() const;                    // entries 0..count()-1 are published
   const ModuleEntry& entry(std::uint32_t index) const;
@@ -44,10 +52,24 @@ class CodeMap {
   void leave();
 
   // For the dlclose hook. begin_unload waits (bounded) until no walker is inside; its own thread must not be inside.
+  // The pair around nothing makes the map notice modules that went away without the hook.
   void begin_unload();
   void end_unload();
 
+  // For the child after fork: walkers and unloads of threads that do not exist here are forgotten.
+  void after_fork();
+
+  std::uint64_t resident_bytes() const;
+
  private:
+  ModuleEntry* add(const struct LoadedModule& module);
+  const char* keep_name(const char* name);
+  void publish();
+  void notice_unloaded();
+
+  static constexpr std::uint32_t kNameBytes = kMaxModules * 64;
+  static constexpr std::uint32_t kChecking = 1u << 31;  // in unloading_: the last unload is being looked at
+
   ModuleEntry* entries_ = nullptr;
   char* names_ = nullptr;
   std::atomic<std::uint32_t> claimed_{0}, count_{0};

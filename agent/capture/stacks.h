@@ -28,6 +28,9 @@ class StackTable {
   // The number of the edge (parent, address, kind), inserted when new. 0 when the table is full.
   StackId intern(StackId parent, std::uint64_t address, NodeKind kind = NodeKind::code);
 
+  // The number of an edge that is there already, or 0.
+  StackId find(StackId parent, std::uint64_t address, NodeKind kind = NodeKind::code) const;
+
   // Nodes handed out so far: ids are 1..count(). A node may still be unpublished (see node()).
   std::uint32_t count() const;
   // The node of an id, or nullptr while another thread is still writing it (or its number was wasted by a race).
@@ -37,7 +40,12 @@ class StackTable {
   std::uint64_t resident_bytes() const;
 
  private:
+  StackId probe(StackId parent, std::uint64_t address, NodeKind kind, std::uint32_t& slot) const;
+  StackId claim(StackId parent, std::uint64_t address, NodeKind kind);
+  static std::uint32_t hash(StackId parent, std::uint64_t address, NodeKind kind);
+
   StackNode* nodes_ = nullptr;
+  std::atomic<std::uint64_t>* published_ = nullptr;  // a bit for each node that is written
   std::atomic<std::uint32_t>* slots_ = nullptr;
   std::uint32_t max_nodes_ = 0;
   std::uint32_t slot_mask_ = 0;

@@ -39,5 +39,9 @@ inline long mmap(void* at, std::size_t size, int protection, int flags, int fd, 
 }
 inline long munmap(void* at, std::size_t size) { return call(__NR_munmap, arg(at), static_cast<long>(size)); }
 inline long madvise(void* at, std::size_t size, int advice) { return call(__NR_madvise, arg(at), static_cast<long>(size), advice); }
+// `local`, `remote`: struct iovec arrays.
+inline long process_vm_readv(long pid, const void* local, long local_count, const void* remote, long remote_count) {
+  return call(__NR_process_vm_readv, pid, arg(local), local_count, arg(remote), remote_count, 0);
+}
 
 }  // namespace tailback::capture::sys

@@ -15,10 +15,11 @@
 
 namespace tailback::capture {
 
-inline constexpr std::uint32_t kMaxFrames = 2048;  // deeper stacks keep the innermost, beyond that they are "unknown"
+inline constexpr std::uint32_t kMaxFrames = 2048;  // deeper stacks keep at least the innermost, beyond that they are "unknown"
 
 struct Registers {
   std::uint64_t pc, sp, bp;
+  std::uint64_t bx = 0;  // of an interrupted frame; 0 when not known: the few rules that need it then end the walk
 };
 
 // Readable addresses of the running thread's stack: all of [sp, high) may be read when low <= sp < high.
@@ -32,6 +33,7 @@ struct Walk {
   bool complete = false;    // reached the thread's root (a frame whose caller is undefined by its CFI)
   bool partial = false;     // the stack was not the registered one (coroutine, alternate stack without known bounds)
   bool truncated = false;   // deeper than kMaxFrames
+  bool guessed = false;     // some frames were found by frame pointer only: code that belongs to no module
 };
 
 // Memory of one thread for one context (hooks and signal handlers each have their own, so that they never tear each other).
@@ -46,10 +48,14 @@ class Unwinder {
 
   // Walks from `from`. `interrupted`: pc is the instruction about to run (a signal's context), not a return address.
   // `alternate`: bounds of the signal stack in use according to ucontext.uc_stack, or {0, 0}.
+  // The stack of an incomplete walk starts at a node of kind unknown_beyond.
   Walk walk(const Registers& from, bool interrupted, StackBounds thread_stack, StackBounds alternate, WalkCache& cache);
 
   // As walk(), from the caller's own frame, leaving out `skip` innermost frames (0: the function that calls walk_here).
   Walk walk_here(std::uint32_t skip, StackBounds thread_stack, WalkCache& cache);
+
+  // The rule for an address is looked up without any cache: for tests and checks. Kind stop when there is none.
+  struct Rule rule_at(std::uint64_t address, WalkCache& cache);
 
   // The unwind range (FDE) around an address: start and size, false when there is none. For the engine's drain.
   bool code_range(std::uint64_t address, std::uint64_t& start, std::uint64_t& size);

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tree of stacks: nodes in an array, found through an open-addressing hash of their numbers. Insert-only and lock-free.
+// Never moves or frees a node; a race or an interrupted insert may only waste a number.
+#include "agent/capture/stacks.h"
+
+#include <bit>
+
+#include "agent/capture/pages.h"
+
+namespace tailback::capture {
+
+bool StackTable::init(std::uint32_t max_nodes) {
+  if (max_nodes == 0 || max_nodes > (1u << 30)) return false;
+  const auto slots = std::bit_ceil(max_nodes + max_nodes / 4);
+  nodes_ = static_cast<StackNode*>(map_pages((max_nodes + 1ull) * sizeof(StackNode)));
+  slots_ = static_cast<std::atomic<std::uint32_t>*>(map_pages(std::uint64_t{slots} * sizeof *slots_));
+  published_ = static_cast<std::atomic<std::uint64_t>*>(map_pages((max_nodes / 64 + 1ull) * sizeof *published_));
+  if (!nodes_ || !slots_ || !published_) return false;
+  max_nodes_ = max_nodes;
+  slot_mask_ = slots - 1;
+  return true;
+}
+
+std::uint32_t StackTable::hash(StackId parent, std::uint64_t address, NodeKind kind) {
+  const auto mixed = (address ^ std::uint64_t{parent} << 32 ^ std::uint64_t{parent} << 7 ^ static_cast<std::uint64_t>(kind) << 61) * 0x9e3779b97f4a7c15ull;
+  return static_cast<std::uint32_t>(mixed >> 32);
+}
+
+// The edge's number, or 0 and the empty slot where it belongs.
+inline StackId StackTable::probe(StackId parent, std::uint64_t address, NodeKind kind, std::uint32_t& slot) const {
+  for (slot = hash(parent, address, kind) & slot_mask_;; slot = (slot + 1) & slot_mask_) {
+    const auto id = slots_[slot].load(std::memory_order_acquire);
+    if (id == 0) return 0;
+    const auto& node = nodes_[id];
+    if (node.address == address && node.parent == parent && node.kind == static_cast<std::uint32_t>(kind)) return id;
+  }
+}
+
+StackId StackTable::find(StackId parent, std::uint64_t address, NodeKind kind) const {
+  std::uint32_t slot;
+  return probe(parent, address, kind, slot);
+}
+
+StackId StackTable::claim(StackId parent, std::uint64_t address, NodeKind kind) {
+  auto id = next_.load(std::memory_order_relaxed);
+  do {
+    if (id > max_nodes_) {
+      rejected_.fetch_add(1, std::memory_order_relaxed);
+      return 0;
+    }
+  } while (!next_.compare_exchange_weak(id, id + 1, std::memory_order_relaxed));
+  nodes_[id] = StackNode{address, parent, static_cast<std::uint32_t>(kind)};
+  published_[id / 64].fetch_or(1ull << (id % 64), std::memory_order_release);
+  return id;
+}
+
+StackId StackTable::intern(StackId parent, std::uint64_t address, NodeKind kind) {
+  std::uint32_t slot;
+  if (const auto known = probe(parent, address, kind, slot)) return known;
+  const auto id = claim(parent, address, kind);
+  if (id == 0) return 0;
+  for (;;) {
+    std::uint32_t expected = 0;
+    if (slots_[slot].compare_exchange_strong(expected, id, std::memory_order_acq_rel)) return id;
+    if (const auto winner = probe(parent, address, kind, slot)) {  // the same edge came in first: our number is wasted
+      published_[id / 64].fetch_and(~(1ull << (id % 64)), std::memory_order_relaxed);
+      return winner;
+    }
+  }
+}
+
+std::uint32_t StackTable::count() const { return next_.load(std::memory_order_acquire) - 1; }
+
+const StackNode* StackTable::node(StackId id) const {
+  if (id == 0 || id > max_nodes_) return nullptr;
+  const auto bits = published_[id / 64].load(std::memory_order_acquire);
+  return bits >> (id % 64) & 1 ? &nodes_[id] : nullptr;
+}
+
+bool StackTable::nearly_full() const { return count() >= max_nodes_ - max_nodes_ / 8; }
+
+std::uint64_t StackTable::resident_bytes() const {
+  const std::uint64_t nodes = count();
+  const auto slot_bytes = round_to_pages((slot_mask_ + 1ull) * sizeof *slots_);
+  const auto touched = nodes * kPageBytes < slot_bytes ? nodes * kPageBytes : slot_bytes;  // hashed: a page for each, at first
+  return round_to_pages(nodes * sizeof(StackNode)) + touched + round_to_pages(nodes / 8);
+}
+
+}  // namespace tailback::capture
