@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// tailback record: runs a program with libtailback.so preloaded and reports on it. The program must not notice: its
+// streams, signals and exit status are its own.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+
+#include "tools/command.h"
+#include "tools/elf_check/program_check.h"
+#include "tools/launcher/aftermath.h"
+#include "tools/launcher/child.h"
+#include "tools/launcher/dumps.h"
+#include "tools/launcher/library.h"
+#include "tools/launcher/output_pattern.h"
+#include "tools/messages.h"
+#include "tools/options/command_line.h"
+#include "tools/options/recording_options.h"
+
+namespace tailback::tools {
+
+namespace {
+
+// The program to start, or the failure that a shell would report for it.
+ProgramCheck checked_program(const Arguments& command) {
+  if (command.empty())
+    throw Failure(kWrongUsage, "record needs a program; for instance: tailback record -- xz -k FILE ('tailback record --help' lists the options)");
+  ProgramCheck program = check_program(command[0]);
+  if (program.found.empty())
+    throw Failure(kNotFound, fmt::format("{}: no such program; check the spelling, or give its path", command[0]));
+  if (program.not_executable)
+    throw Failure(kNotExecutable, fmt::format("{} cannot be executed: {}; chmod +x makes a file executable", program.found,
+                                              std::strerror(program.not_executable)));
+  return program;
+}
+
+Library needed_library() {
+  Library library = find_library();
+  if (library.path.empty()) {
+    std::string folders;
+    for (const std::string& path : library.looked_at) folders += "\n          " + path;
+    throw Failure(kNotStarted, "libtailback.so is not there; install it, or name it by TAILBACK_LIBRARY=/path/to/libtailback.so; looked at:" + folders);
+  }
+  if (library.preload_name.find_first_of(" :") != std::string::npos)
+    throw Failure(kNotStarted, fmt::format("LD_PRELOAD cannot name {}: its path holds a blank or a colon; install it elsewhere, "
+                                           "or name a copy by TAILBACK_LIBRARY", library.path));
+  return library;
+}
+
+ChildRequest child_request(const Arguments& command, const ProgramCheck& program, const Library& library,
+                           const RecordingOptions& options, const OutputPattern& output, bool force) {
+  ChildRequest request;
+  request.path = program.found;
+  request.arguments = command;
+  request.environment = options.environment();
+  request.environment.emplace_back("TAILBACK_OUTPUT", output.text());
+  if (options.quiet()) request.environment.emplace_back("TAILBACK_QUIET", "1");
+  request.environment.emplace_back("LD_PRELOAD", prepended_preload(library.preload_name, std::getenv("LD_PRELOAD")));
+  if (force) request.before_exec = [&output, image = program.image](pid_t pid) { remove_old_dumps(output, image, pid); };
+  return request;
+}
+
+void print_remarks(const ProgramCheck& program) {
+  for (const Remark& remark : program.remarks) message(remark.what + "; " + remark.remedy);
+}
+
+}  // namespace
+
+int cmd_record(const Arguments& arguments) {
+  CLI::App app("Run PROGRAM, record it until it ends, print ranked suggestions. Its streams, signals and exit status are its own.", "record");
+  set_usage(app, "[OPTIONS] [--] PROGRAM [ARG...]");
+  RecordingOptions options;
+  bool force = false;
+  options.declare(app);
+  app.add_flag("--force", force, "replace an existing dump of the same name instead of taking the next free suffix");
+  const auto [own, command] = split_target_command(app, arguments);
+  if (const auto status = parse(app, own)) return *status;
+  options.resolve();
+  const ProgramCheck program = checked_program(command);
+  const Library library = needed_library();
+  const std::string* pattern = options.find("output");
+  const OutputPattern output(pattern ? *pattern : "");
+  output.prepare_folder();
+
+  const std::vector<std::string> notes = options.not_in_this_version();
+  for (const std::string& note : notes) message(note);
+  print_remarks(program);
+  const ChildResult child = run_child(child_request(command, program, library, options, output, force));
+  if (child.exec_error)
+    throw Failure(child.exec_error == ENOENT ? kNotFound : kNotExecutable,
+                  fmt::format("{} cannot be executed: {}; is the interpreter that it names installed?", program.found, std::strerror(child.exec_error)));
+  complete_and_report({output, child, program, notes, options.quiet()});
+  return child.shell_status();
+}
+
+}  // namespace tailback::tools

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/launcher/aftermath.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+
+#include "analyzers/pipeline.h"
+#include "tools/launcher/dump_append.h"
+#include "tools/launcher/dump_symbols.h"
+#include "tools/launcher/dumps.h"
+#include "tools/messages.h"
+#include "tools/progress.h"
+#include "tools/reports/format.h"
+#include "tools/reports/text.h"
+
+namespace tailback::tools {
+
+namespace {
+
+constexpr std::size_t kMostAnalyzed = 64;            // dumps of one run; a build may leave thousands
+constexpr std::uint64_t kMostSymbolBytes = 8 << 20;  // added to each dump
+
+std::string missing_dump_cause(const Aftermath& recorded) {
+  const char* enabled = std::getenv("TAILBACK_ENABLED");
+  if (enabled && std::string(enabled) == "0") return "TAILBACK_ENABLED=0 switches the recording off; unset it";
+  if (recorded.program.drops_preload) return recorded.program.remarks.front().what + "; " + recorded.program.remarks.front().remedy;
+  const std::string killed = recorded.child.exited ? "" : fmt::format("signal {} may have ended it before the recording began; or ", recorded.child.status);
+  return killed + "the program, or what it executed in its place, dropped LD_PRELOAD (env -i, sudo, su, a setuid program),\n"
+                  "          is statically linked, or may not write to the folder; record the inner program directly,\n"
+                  "          and see 'tailback doctor PROGRAM'";
+}
+
+// What only the launcher knows goes into the dump of the process it started; the last one, when it executed others in place.
+void add_launcher_records(const Aftermath& recorded, const std::vector<DumpSummary>& dumps) {
+  const DumpSummary* last = nullptr;
+  for (const DumpSummary& dump : dumps)
+    if (dump.pid == static_cast<std::uint64_t>(recorded.child.pid) && (!last || dump.started_realtime_ns > last->started_realtime_ns)) last = &dump;
+  for (const DumpSummary& dump : dumps) {
+    if (dump.still_running) continue;
+    DumpAppender appender(dump.path);
+    if (!appender.open()) {
+      message(fmt::format("cannot complete {}: {}", dump.path, appender.error()));
+      continue;
+    }
+    if (&dump != last) continue;  // opening cut it to its length
+    const ChildResult& child = recorded.child;
+    appender.append(trace::ExitStatus{child.exited, static_cast<trace::u64>(child.status), child.wall_ns, child.user_ns, child.system_ns});
+    for (const std::string& note : recorded.notes) appender.append(trace::Note{child.wall_ns, note});
+  }
+}
+
+void add_symbols(const std::string& path, const analyzers::Recording& recording, const analyzers::Symbols& symbols) {
+  DumpAppender appender(path);
+  if (appender.open()) append_frames(appender, recording, symbols, kMostSymbolBytes);
+  if (!appender.error().empty()) message(fmt::format("cannot add the names of functions to {}: {}", path, appender.error()));
+}
+
+void add_symbols_of_all(const analyzers::Model& model, const std::vector<DumpSummary>& dumps) {
+  const auto running = [&](const std::string& path) {
+    return std::any_of(dumps.begin(), dumps.end(), [&](const auto& dump) { return dump.path == path && dump.still_running; });
+  };
+  if (!running(model.recording.path)) add_symbols(model.recording.path, model.recording, *model.symbols);
+  for (const analyzers::Recording& other : model.others) {
+    if (running(other.path)) continue;
+    const analyzers::Symbols symbols(other, {});
+    add_symbols(other.path, other, symbols);
+  }
+}
+
+std::string near_path(const std::string& path) {
+  std::error_code error;
+  const std::string here = std::filesystem::current_path(error).string() + "/";
+  return !error && path.starts_with(here) ? path.substr(here.size()) : path;
+}
+
+std::string size_of(const std::string& path) {
+  std::error_code error;
+  const auto size = std::filesystem::file_size(path, error);
+  return error ? "" : " (" + format_bytes(static_cast<double>(size)) + ")";
+}
+
+void print_next_steps(const std::vector<DumpSummary>& dumps) {
+  const std::string first = near_path(dumps.front().path);
+  std::string line = fmt::format("dump: {}{}", first, size_of(dumps.front().path));
+  if (dumps.size() > 1) line += fmt::format(", and {} more of child processes in the same folder", dumps.size() - 1);
+  message(line);
+  for (const DumpSummary& dump : dumps)
+    if (dump.still_running) message(fmt::format("process {} still runs and goes on recording into {}", dump.pid, near_path(dump.path)));
+  message(fmt::format("next: tailback report {}", shell_quoted(first)));
+  message(fmt::format("      tailback export --format pprof -o profile.pb.gz {}", shell_quoted(first)));
+}
+
+void analyze_and_print(const Aftermath& recorded, const std::vector<DumpSummary>& dumps) {
+  analyzers::AnalysisOptions options;
+  if (!recorded.quiet) options.progress = progress_line;
+  std::vector<std::string> paths;
+  for (const DumpSummary& dump : dumps)
+    if (paths.size() < kMostAnalyzed) paths.push_back(dump.path);
+  const auto model = analyzers::load_model(paths, options);
+  add_symbols_of_all(*model, dumps);
+  if (recorded.quiet) return;
+  const analyzers::Report report = analyzers::analyze(*model, options);
+  end_progress();
+  const std::string text = text_report(report, {terminal_of(STDERR_FILENO), 10, true});
+  std::fputs(("\n" + text + "\n").c_str(), stderr);
+  if (dumps.size() > paths.size())
+    message(fmt::format("of {} dumps the {} busiest were analysed; give others to 'tailback report'", dumps.size(), paths.size()));
+}
+
+}  // namespace
+
+void complete_and_report(const Aftermath& recorded) {
+  const auto dumps = find_dumps(recorded.output, static_cast<std::uint64_t>(recorded.child.pid), recorded.child.started_realtime_ns);
+  if (dumps.empty()) {
+    message("no dump was written: " + missing_dump_cause(recorded));
+    return;
+  }
+  add_launcher_records(recorded, dumps);
+  try {
+    analyze_and_print(recorded, dumps);
+  } catch (const std::exception& error) {  // the program's exit status must survive whatever the analysis meets
+    end_progress();
+    message(fmt::format("the recording is kept, but could not be analysed: {}", error.what()));
+  }
+  if (!recorded.quiet) print_next_steps(dumps);
+}
+
+}  // namespace tailback::tools

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/launcher/child.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+
+#include "tools/command.h"
+
+namespace tailback::tools {
+
+namespace {
+
+std::uint64_t now_ns(clockid_t clock) {
+  timespec time{};
+  ::clock_gettime(clock, &time);
+  return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000u + static_cast<std::uint64_t>(time.tv_nsec);
+}
+
+std::uint64_t to_ns(const timeval& time) {
+  return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000u + static_cast<std::uint64_t>(time.tv_usec) * 1000u;
+}
+
+std::atomic<pid_t> running_child{0};
+
+// What the kernel sends (a terminal's Ctrl-C, Ctrl-\, hang-up) goes to the whole group: the program has it already.
+void pass_on(int signal, siginfo_t* info, void*) {
+  const int error = errno;
+  const pid_t child = running_child.load(std::memory_order_relaxed);
+  if (info->si_code <= 0 && child > 0) ::kill(child, signal);
+  errno = error;
+}
+
+// While it lives: all signals blocked, and handlers that pass on what may end or steer a program.
+class SignalRelay {
+ public:
+  SignalRelay() {
+    sigset_t all;
+    ::sigfillset(&all);
+    ::sigprocmask(SIG_SETMASK, &all, &mask_);
+    for (const int signal : {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGWINCH, SIGIO, SIGPWR}) install(signal);
+    for (int signal = SIGRTMIN; signal <= SIGRTMAX; ++signal) install(signal);
+  }
+  ~SignalRelay() { restore(); }
+  SignalRelay(const SignalRelay&) = delete;
+  SignalRelay& operator=(const SignalRelay&) = delete;
+
+  // As before construction; in the child before exec, and in the launcher at the end.
+  void restore() {
+    for (const auto& [signal, action] : saved_) ::sigaction(signal, &action, nullptr);
+    saved_.clear();
+    ::sigprocmask(SIG_SETMASK, &mask_, nullptr);
+  }
+  void let_in() { ::sigprocmask(SIG_SETMASK, &mask_, nullptr); }
+  void block() {
+    sigset_t all;
+    ::sigfillset(&all);
+    ::sigprocmask(SIG_SETMASK, &all, nullptr);
+  }
+
+ private:
+  void install(int signal) {
+    struct sigaction old {}, relay {};
+    if (::sigaction(signal, nullptr, &old) != 0 || old.sa_handler == SIG_IGN) return;  // nohup and the like stay in force
+    relay.sa_sigaction = pass_on;
+    relay.sa_flags = SA_SIGINFO | SA_RESTART;
+    ::sigfillset(&relay.sa_mask);
+    if (::sigaction(signal, &relay, nullptr) == 0) saved_.emplace_back(signal, old);
+  }
+
+  sigset_t mask_{};
+  std::vector<std::pair<int, struct sigaction>> saved_;
+};
+
+[[noreturn]] void become(const ChildRequest& request, SignalRelay& relay, int error_pipe) {
+  const pid_t self = ::getpid();
+  for (const auto& [name, value] : request.environment) ::setenv(name.c_str(), value.c_str(), 1);
+  ::setenv("TAILBACK_ROOT_PID", std::to_string(self).c_str(), 1);
+  if (request.before_exec) request.before_exec(self);
+  std::vector<char*> arguments;
+  for (const std::string& argument : request.arguments) arguments.push_back(const_cast<char*>(argument.c_str()));
+  arguments.push_back(nullptr);
+  relay.restore();
+  ::execvp(request.path.c_str(), arguments.data());
+  const int error = errno;
+  [[maybe_unused]] const ssize_t written = ::write(error_pipe, &error, sizeof error);
+  ::_exit(127);
+}
+
+// 0 once the exec succeeded (the pipe closes with it), else its errno.
+int exec_error_from(int pipe) {
+  int error = 0;
+  ssize_t got = 0;
+  do got = ::read(pipe, &error, sizeof error);
+  while (got < 0 && errno == EINTR);
+  ::close(pipe);
+  return got == static_cast<ssize_t>(sizeof error) ? error : 0;
+}
+
+void wait_for(ChildResult& result, SignalRelay& relay) {
+  siginfo_t info{};
+  while (::waitid(P_PID, static_cast<id_t>(result.pid), &info, WEXITED | WNOWAIT) != 0 && errno == EINTR) {
+  }
+  relay.block();  // from here on the pid may be given to another process
+  running_child = 0;
+  int status = 0;
+  rusage usage{};
+  while (::wait4(result.pid, &status, 0, &usage) < 0 && errno == EINTR) {
+  }
+  result.exited = WIFEXITED(status);
+  result.status = result.exited ? WEXITSTATUS(status) : WTERMSIG(status);
+  result.user_ns = to_ns(usage.ru_utime);
+  result.system_ns = to_ns(usage.ru_stime);
+}
+
+}  // namespace
+
+ChildResult run_child(const ChildRequest& request) {
+  ChildResult result;
+  int error_pipe[2];
+  if (::pipe2(error_pipe, O_CLOEXEC) != 0)
+    throw Failure(kNotStarted, fmt::format("cannot create a pipe: {}; too many open files (ulimit -n)?", std::strerror(errno)));
+  SignalRelay relay;
+  result.started_realtime_ns = now_ns(CLOCK_REALTIME);
+  const std::uint64_t began = now_ns(CLOCK_MONOTONIC);
+  result.pid = ::fork();
+  if (result.pid == 0) become(request, relay, error_pipe[1]);
+  const int fork_error = errno;
+  ::close(error_pipe[1]);
+  if (result.pid < 0) {
+    ::close(error_pipe[0]);
+    throw Failure(kNotStarted, fmt::format("cannot create a process: {}; is the number of processes limited (ulimit -u)?", std::strerror(fork_error)));
+  }
+  running_child = result.pid;
+  relay.let_in();
+  result.exec_error = exec_error_from(error_pipe[0]);
+  wait_for(result, relay);
+  result.wall_ns = now_ns(CLOCK_MONOTONIC) - began;
+  return result;
+}
+
+}  // namespace tailback::tools

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/reports/json.h"
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "tools/reports/format.h"
+
+namespace tailback::tools {
+
+namespace {
+
+using namespace analyzers;
+using Json = nlohmann::ordered_json;
+
+// JSON has no infinities; a figure that is none is 0, as one that was not measured.
+double number(double value) { return std::isfinite(value) ? value : 0.0; }
+std::string text(const std::string& value) { return valid_utf8(value); }
+
+Json texts(const std::vector<std::string>& values) {
+  Json array = Json::array();
+  for (const std::string& value : values) array.push_back(text(value));
+  return array;
+}
+
+Json frame_json(const Frame& frame) {
+  Json json = {{"function", text(frame.function)}, {"file", text(frame.file)}, {"line", frame.line}, {"module", text(frame.module)},
+               {"address", frame.address}, {"inlined", frame.inlined}};
+  if (!frame.full_name.empty() && frame.full_name != frame.function) json["full_name"] = text(frame.full_name);
+  return json;
+}
+
+Json frames_json(const std::vector<Frame>& frames) {
+  Json array = Json::array();
+  for (const Frame& frame : frames) array.push_back(frame_json(frame));
+  return array;
+}
+
+Json target_json(const Target& target) {
+  Json json = {{"command", texts(target.command)}, {"pid", target.pid}, {"exit_status", nullptr}, {"started_at", text(target.started_at)},
+               {"duration_seconds", number(target.duration_seconds)}, {"cpus", target.cpus}, {"hostname", text(target.hostname)},
+               {"complete", target.complete}};
+  if (target.exit_status) json["exit_status"] = *target.exit_status;
+  return json;
+}
+
+Json summary_json(const Summary& summary) {
+  return {{"wall_seconds", number(summary.wall_seconds)}, {"cpu_seconds", number(summary.cpu_seconds)},
+          {"cpu_utilization", number(summary.cpu_utilization)}, {"threads_peak", summary.threads_peak},
+          {"rss_peak_bytes", summary.rss_peak_bytes}, {"health", text(summary.health)}, {"headline", text(summary.headline)}};
+}
+
+Json gain_json(const Gain& gain) {
+  return {{"metric", text(gain.metric)}, {"fraction", number(gain.fraction)}, {"low", number(gain.low)}, {"high", number(gain.high)},
+          {"how", text(gain.how)}};
+}
+
+Json evidence_json(const std::vector<Evidence>& evidence) {
+  Json array = Json::array();
+  for (const Evidence& item : evidence) {
+    Json json = {{"label", text(item.label)}, {"value", nullptr}, {"unit", text(item.unit)}};
+    if (const auto* words = std::get_if<std::string>(&item.value)) json["value"] = text(*words);
+    else json["value"] = number(std::get<double>(item.value));
+    array.push_back(std::move(json));
+  }
+  return array;
+}
+
+Json stacks_json(const std::vector<StackEvidence>& stacks) {
+  Json array = Json::array();
+  for (const StackEvidence& stack : stacks)
+    array.push_back({{"role", text(stack.role)}, {"weight", number(stack.weight)}, {"unit", text(stack.unit)},
+                     {"frames", frames_json(stack.frames)}});
+  return array;
+}
+
+Json culprit_json(const Frame& frame) {
+  return {{"function", text(frame.function)}, {"file", text(frame.file)}, {"line", frame.line}, {"module", text(frame.module)}};
+}
+
+Json finding_json(const Finding& finding, std::size_t rank) {
+  Json json = {{"rank", rank}, {"rule", text(finding.rule)}, {"category", to_string(finding.category)},
+               {"severity", to_string(finding.severity)}, {"title", text(finding.title)}, {"confidence", number(finding.confidence)},
+               {"gain", gain_json(finding.gain)}, {"culprit", culprit_json(finding.culprit)}};
+  if (!finding.cause.empty()) json["cause"] = text(finding.cause);
+  json["evidence"] = evidence_json(finding.evidence);
+  json["stacks"] = stacks_json(finding.stacks);
+  json["advice"] = texts(finding.advice);
+  json["verify"] = text(finding.verify);
+  return json;
+}
+
+Json thread_json(const ThreadRow& row) {
+  Json json = {{"id", row.id}, {"tid", row.tid}, {"name", text(row.name)}, {"start_routine", text(row.start_routine)},
+               {"count", row.count}, {"start_seconds", number(row.start_seconds)}, {"end_seconds", number(row.end_seconds)},
+               {"cpu_seconds", number(row.cpu_seconds)}, {"user_seconds", number(row.user_seconds)},
+               {"system_seconds", number(row.system_seconds)}, {"run_delay_seconds", nullptr},
+               {"sampled_seconds", number(row.sampled_seconds)}, {"unsampled_seconds", number(row.unsampled_seconds)},
+               {"voluntary_switches", row.voluntary_switches}, {"involuntary_switches", row.involuntary_switches},
+               {"minor_faults", row.minor_faults}, {"major_faults", row.major_faults}, {"samples", row.samples},
+               {"creation_stack", frames_json(row.creation_stack)}};
+  if (row.run_delay_seconds) json["run_delay_seconds"] = number(*row.run_delay_seconds);
+  return json;
+}
+
+const char* outcome_name(const RuleOutcome& rule) {
+  return rule.outcome == RuleOutcome::found ? "found" : rule.outcome == RuleOutcome::fine ? "fine" : "not_applicable";
+}
+
+Json recording_json(const RecordingQuality& quality) {
+  return {{"dropped_events", quality.dropped_events}, {"detail", text(quality.detail)},
+          {"truncated_stacks_fraction", number(quality.truncated_stacks_fraction)},
+          {"unresolved_frames_fraction", number(quality.unresolved_frames_fraction)},
+          {"overhead_fraction", number(quality.overhead_fraction)}, {"dump_bytes", quality.dump_bytes}, {"notes", texts(quality.notes)}};
+}
+
+}  // namespace
+
+std::string json_report(const Report& report) {
+  Json json = {{"schema", "tailback.report/1"}, {"tool", {{"name", "tailback"}, {"version", TAILBACK_VERSION}}}};
+  json["target"] = target_json(report.target);
+  json["summary"] = summary_json(report.summary);
+  json["findings"] = Json::array();
+  for (std::size_t i = 0; i < report.findings.size(); ++i) json["findings"].push_back(finding_json(report.findings[i], i + 1));
+  json["threads"] = Json::array();
+  for (const ThreadRow& row : report.threads) json["threads"].push_back(thread_json(row));
+  for (const char* list : {"pools", "locks", "pauses"}) json[list] = Json::array();
+  json["allocations"] = Json::object();
+  for (const char* list : {"io", "event_loops", "requests", "tasks"}) json[list] = Json::array();
+  json["rules"] = Json::array();
+  for (const RuleOutcome& rule : report.rules)
+    json["rules"].push_back({{"rule", text(rule.rule)}, {"outcome", outcome_name(rule)}, {"detail", text(rule.detail)}});
+  json["recording"] = recording_json(report.recording);
+  return json.dump(1) + "\n";
+}
+
+}  // namespace tailback::tools
