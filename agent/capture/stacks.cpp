@@ -21,6 +21,14 @@ bool StackTable::init(std::uint32_t max_nodes) {
   return true;
 }
 
+void StackTable::reset() {
+  sys::madvise(nodes_, round_to_pages((max_nodes_ + 1ull) * sizeof(StackNode)), MADV_DONTNEED);
+  sys::madvise(slots_, round_to_pages((slot_mask_ + 1ull) * sizeof *slots_), MADV_DONTNEED);
+  sys::madvise(published_, round_to_pages((max_nodes_ / 64 + 1ull) * sizeof *published_), MADV_DONTNEED);
+  next_.store(1);
+  rejected_.store(0);
+}
+
 std::uint32_t StackTable::hash(StackId parent, std::uint64_t address, NodeKind kind) {
   const auto mixed = (address ^ std::uint64_t{parent} << 32 ^ std::uint64_t{parent} << 7 ^ static_cast<std::uint64_t>(kind) << 61) * 0x9e3779b97f4a7c15ull;
   return static_cast<std::uint32_t>(mixed >> 32);
