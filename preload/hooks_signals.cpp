@@ -70,28 +70,28 @@ TAILBACK_HOOK int pthread_sigmask(int how, const sigset_t* set, sigset_t* old) {
 // points: no object with a destructor lives across the call.
 TAILBACK_HOOK int sigwait(const sigset_t* set, int* signal) {
   const auto real_wait = TAILBACK_REAL(sigwait);
-  if (!set || !recording()) return real_wait(set, signal);
-  const sigset_t own = engine::without_sample_signal(*set);
-  return real_wait(&own, signal);
+  if (!recording()) return real_wait(set, signal);
+  sigset_t own;
+  return real_wait(engine::without_sample_signal(set, own), signal);
 }
 
 TAILBACK_HOOK int sigwaitinfo(const sigset_t* set, siginfo_t* info) {
   const auto real_wait = TAILBACK_REAL(sigwaitinfo);
-  if (!set || !recording()) return real_wait(set, info);
-  const sigset_t own = engine::without_sample_signal(*set);
-  return real_wait(&own, info);
+  if (!recording()) return real_wait(set, info);
+  sigset_t own;
+  return real_wait(engine::without_sample_signal(set, own), info);
 }
 
 TAILBACK_HOOK int sigtimedwait(const sigset_t* set, siginfo_t* info, const struct timespec* timeout) {
   const auto real_wait = TAILBACK_REAL(sigtimedwait);
-  if (!set || !recording()) return real_wait(set, info, timeout);
-  const sigset_t own = engine::without_sample_signal(*set);
-  return real_wait(&own, info, timeout);
+  if (!recording()) return real_wait(set, info, timeout);
+  sigset_t own;
+  return real_wait(engine::without_sample_signal(set, own), info, timeout);
 }
 
 TAILBACK_HOOK int signalfd(int fd, const sigset_t* set, int flags) {
   const auto real_signalfd = TAILBACK_REAL(signalfd);
-  if (!set || !recording()) return real_signalfd(fd, set, flags);
-  const sigset_t own = engine::without_sample_signal(*set);
-  return real_signalfd(fd, &own, flags);
+  if (!recording()) return real_signalfd(fd, set, flags);
+  sigset_t own;
+  return real_signalfd(fd, engine::without_sample_signal(set, own), flags);
 }

@@ -14,6 +14,11 @@ namespace tailback::capture {
 namespace {
 constinit std::atomic<std::uint32_t> switched_off{0};
 
+constexpr std::uint64_t kLateTicks = 4;  // a virtual machine's tick comes late now and then; beyond that the signal was held back
+
+// A handler that was preempted did not cost that time: more than this is not counted as its own.
+constexpr std::uint64_t kLongestHandlerNs = 100'000;
+
 // Tells our timers' signals from any other SIGURG.
 constexpr std::uintptr_t kTimerCookie = 0x7461696c6261636bu;  // "tailback"
 
@@ -57,8 +62,8 @@ struct Weight {
 Weight weigh(int overrun, bool at_syscall) {
   const std::uint64_t period = sampling.period_ns.load(std::memory_order_relaxed);
   const std::uint64_t periods = 1 + static_cast<std::uint64_t>(overrun > 0 ? overrun : 0);
-  const std::uint64_t in_a_tick = sampling.tick_ns / period + 1;
-  const std::uint64_t counted = at_syscall || periods < in_a_tick ? periods : in_a_tick;
+  const std::uint64_t plausible = kLateTicks * sampling.tick_ns / period + 1;
+  const std::uint64_t counted = at_syscall || periods < plausible ? periods : plausible;
   return {counted * period, (periods - counted) * period};
 }
 
@@ -84,7 +89,8 @@ void take_sample(ThreadBlock& thread, const siginfo_t& info, const ucontext_t& c
   }
   if (lost) thread.lost_ns.fetch_add(lost, std::memory_order_relaxed);
   if (sampling.hooks.after_sample) sampling.hooks.after_sample(thread);
-  thread.handler_ns.fetch_add(monotonic_ns() - begun, std::memory_order_relaxed);
+  const std::uint64_t spent = monotonic_ns() - begun;
+  thread.handler_ns.fetch_add(spent < kLongestHandlerNs ? spent : kLongestHandlerNs, std::memory_order_relaxed);
 }
 
 bool set_timer(int timer, std::uint64_t first_ns, std::uint64_t period_ns) {

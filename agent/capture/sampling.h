@@ -4,7 +4,7 @@
 // allocates nothing; its cost is accounted in ThreadBlock::handler_ns.
 //
 // Weight of a sample: (1 + overrun) periods, since a CPU-clock timer expires at the kernel's tick and says how many periods
-// it missed. An overrun beyond what one tick can hold means that the signal could not be delivered for a while; unless the
+// it missed. An overrun beyond what a late tick can hold means that the signal could not be delivered for a while; unless the
 // thread is just returning from a system call (whose kernel time it then is), the excess is booked as lost, not to a stack.
 #pragma once
 #include <csignal>

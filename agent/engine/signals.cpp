@@ -110,12 +110,11 @@ int virtual_sigmask(int how, const sigset_t* set, sigset_t* old) {
   return 0;
 }
 
-sigset_t without_sample_signal(const sigset_t& set) {
-  sigset_t copy = set;
+const sigset_t* without_sample_signal(const sigset_t* set, sigset_t& copy) {
+  if (!set) return set;
+  copy = *set;
   word_of(copy) &= ~kSampleBit;
-  return copy;
+  return &copy;
 }
-
-bool sample_signal_wanted_blocked() { return blocked_by_program(); }
 
 }  // namespace tailback::engine

@@ -15,9 +15,7 @@ bool install_sample_handler(int (*real_sigaction)(int, const struct sigaction*, 
 int virtual_sigaction(int signal, const struct sigaction* action, struct sigaction* old);
 // sigprocmask and pthread_sigmask.
 int virtual_sigmask(int how, const sigset_t* set, sigset_t* old);
-// A set handed to sigwait*, signalfd: a copy without the sampling signal.
-sigset_t without_sample_signal(const sigset_t& set);
-// The bit's wish of the calling thread for a thread it creates.
-bool sample_signal_wanted_blocked();
+// A set handed to sigwait*, signalfd: `copy`, filled with the set less the sampling signal; a null set stays null.
+const sigset_t* without_sample_signal(const sigset_t* set, sigset_t& copy);
 
 }  // namespace tailback::engine
