@@ -76,6 +76,8 @@ class CpuProfile {
   ThreadTime thread_time(ThreadId thread) const;
 
  private:
+  void build_groups();
+  void merge_groups();
   // What was built from; must outlive the profile.
   const Recording* recording_ = nullptr;
   const Symbols* symbols_ = nullptr;
