@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+// One pass over the tree of stacks, parents before children, carries responsibility inward.
+#include "analyzers/model/attribution.h"
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+
+namespace tailback::analyzers {
+namespace {
+
+// Nodes that carry weight and their ancestors.
+std::vector<bool> nodes_in_use(const Recording& recording, std::span<const StackWeight> weights) {
+  std::vector<bool> used(recording.nodes.size());
+  for (const StackWeight& weight : weights)
+    for (StackId node = weight.stack; node != 0 && node < used.size() && !used[node]; node = recording.nodes[node].parent) used[node] = true;
+  return used;
+}
+
+template <class Key>
+Key heaviest(const std::map<Key, std::uint64_t>& weights) {
+  const auto most = std::max_element(weights.begin(), weights.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  return most == weights.end() ? Key{} : most->first;
+}
+
+struct SiteTally {
+  std::uint64_t ns = 0, samples = 0;
+  std::map<PatternId, std::uint64_t> patterns;
+  std::vector<std::pair<StackWeight, Responsible>> stacks;
+};
+
+// The largest pattern, when it makes up enough of the site to speak for it.
+PatternId dominating_pattern(const SiteTally& tally) {
+  constexpr double kSpeaksFor = 0.4;
+  std::map<PatternId, std::uint64_t> named = tally.patterns;
+  named.erase(PatternId::none);
+  const PatternId most = heaviest(named);
+  return most != PatternId::none && static_cast<double>(named[most]) >= kSpeaksFor * static_cast<double>(tally.ns) ? most : PatternId::none;
+}
+
+// Names the inlined owner when it stands for most of the host's time, else the host itself.
+Frame culprit_of(const Symbols& symbols, FunctionId host, const std::vector<std::pair<StackWeight, Responsible>>& stacks, std::uint64_t total) {
+  constexpr double kOwnerDominates = 0.7;
+  std::map<FunctionId, std::uint64_t> owners;
+  for (const auto& [weight, who] : stacks) owners[who.owner] += weight.ns;
+  const FunctionId owner = heaviest(owners);
+  const FunctionId named = static_cast<double>(owners[owner]) >= kOwnerDominates * static_cast<double>(total) ? owner : host;
+  std::map<std::tuple<std::uint32_t, std::uint32_t, StackId>, std::uint64_t> lines;
+  for (const auto& [weight, who] : stacks)
+    if (who.owner == named) lines[{who.file, who.line, who.node}] += weight.ns;
+  if (!lines.empty()) {
+    const auto [file, line, node] = heaviest(lines);
+    return symbols.frame(node, SymbolFrame{named, file, line, named != host});
+  }
+  const StackId node = stacks.front().second.node;
+  const auto frames = symbols.frames(node);
+  return symbols.frame(node, frames.back());
+}
+
+CpuSite site_of(const Symbols& symbols, FunctionId host, const SiteTally& tally) {
+  CpuSite site;
+  site.host = host;
+  site.ns = tally.ns;
+  site.samples = tally.samples;
+  site.pattern = dominating_pattern(tally);
+  site.pattern_ns = site.pattern == PatternId::none ? tally.ns : tally.patterns.at(site.pattern);
+  std::vector<std::pair<StackWeight, Responsible>> chosen;
+  std::map<FunctionId, std::uint64_t> entries;
+  for (const auto& item : tally.stacks) {
+    if (site.pattern != PatternId::none && item.second.pattern != site.pattern) continue;
+    chosen.push_back(item);
+    site.stacks.push_back(item.first);
+    if (item.second.entry) entries[item.second.entry] += item.first.ns;
+  }
+  site.culprit = culprit_of(symbols, host, chosen, site.pattern_ns);
+  site.entry = heaviest(entries);
+  std::sort(site.stacks.begin(), site.stacks.end(), [](const StackWeight& a, const StackWeight& b) { return a.ns > b.ns; });
+  for (const auto& [id, ns] : tally.patterns)
+    if (id != PatternId::none && id != site.pattern) site.also.emplace_back(id, ns);
+  std::sort(site.also.begin(), site.also.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
+  return site;
+}
+
+}  // namespace
+
+const Attribution::FunctionFacts& Attribution::facts_of(FunctionId function) {
+  if (function >= functions_.size()) functions_.resize(function + 1);
+  FunctionFacts& facts = functions_[function];
+  if (facts.known) return facts;
+  facts.known = true;
+  if (function == 0) return facts;
+  const std::string& module = symbols_.module_name(function);
+  const bool resolved = symbols_.resolved(function);
+  const std::string bare = resolved ? bare_name(symbols_.full_name(function)) : std::string();
+  facts.pattern = match_pattern(bare, module);
+  facts.runtime = is_runtime_code(bare, module);
+  return facts;
+}
+
+// From the state of the calling frame to that of this node, through its inlined functions from the outermost inward.
+Responsible Attribution::step(const Responsible& outer, StackId node) {
+  Responsible state = outer;
+  const auto frames = symbols_.frames(node);
+  const FunctionId host = frames.back().function;
+  for (auto frame = frames.rbegin(); frame != frames.rend(); ++frame) {
+    const FunctionFacts facts = facts_of(frame->function);
+    const Pattern& matched = pattern(facts.pattern);
+    const bool library = facts.runtime || (facts.pattern != PatternId::none && matched.blame == Blame::caller);
+    // A comparison function called by a sort is part of the sort.
+    const bool callback = state.pattern == PatternId::sort && state.owner != 0 && !library;
+    if (library || callback) {
+      const bool recognised = state.pattern == PatternId::none && facts.pattern != PatternId::none;
+      if (recognised) state.pattern = facts.pattern;
+      if (recognised || state.entry == 0) state.entry = frame->function;
+      continue;
+    }
+    state = {frame->function, host, 0, node, frame->file, frame->line, facts.pattern};
+  }
+  return state;
+}
+
+Attribution::Attribution(const Recording& recording, const Symbols& symbols, std::span<const StackWeight> weights) : symbols_(symbols) {
+  const std::vector<bool> used = nodes_in_use(recording, weights);
+  nodes_.resize(std::max<std::size_t>(recording.nodes.size(), 1));
+  for (StackId node = 1; node < recording.nodes.size(); ++node) {
+    if (!used[node]) continue;
+    const NodeRow& row = recording.nodes[node];
+    const Responsible& outer = nodes_[row.parent < node ? row.parent : 0];
+    nodes_[node] = row.kind == 0 ? step(outer, node) : outer;
+  }
+}
+
+std::vector<CpuSite> cpu_sites(std::span<const StackWeight> stacks, const Symbols& symbols, const Attribution& attribution,
+                               const std::vector<bool>& skip, const std::vector<bool>& scanned) {
+  std::map<FunctionId, SiteTally> tallies;
+  for (const StackWeight& weight : stacks) {
+    if (weight.stack < skip.size() && skip[weight.stack]) continue;
+    Responsible who = attribution.of(weight.stack);
+    if (who.host == 0) {  // nothing but library code: where its recognised part begins, else where it ran
+      const auto frames = symbols.frames(weight.stack);
+      const FunctionId answer = who.entry && who.pattern != PatternId::none ? who.entry : frames.back().function;
+      who.owner = who.host = answer;
+      who.node = weight.stack;
+    }
+    const bool own_loop = who.entry == 0 && who.pattern == PatternId::none && weight.stack < scanned.size() && scanned[weight.stack];
+    if (own_loop) who.pattern = PatternId::linear_search;
+    SiteTally& tally = tallies[who.host];
+    tally.ns += weight.ns;
+    tally.samples += weight.samples;
+    tally.patterns[who.pattern] += weight.ns;
+    tally.stacks.emplace_back(weight, who);
+  }
+  std::vector<CpuSite> sites;
+  for (const auto& [host, tally] : tallies) sites.push_back(site_of(symbols, host, tally));
+  std::sort(sites.begin(), sites.end(), [](const CpuSite& a, const CpuSite& b) { return a.ns > b.ns; });
+  return sites;
+}
+
+}  // namespace tailback::analyzers

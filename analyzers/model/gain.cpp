@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// Four cases, by how many threads want a CPU nearly all the time: the only thread; one of several; many; none.
+#include "analyzers/model/gain.h"
+
+#include <algorithm>
+#include <map>
+
+#include <fmt/format.h>
+
+namespace tailback::analyzers {
+namespace {
+
+constexpr double kBusy = 0.8;  // of wall time: such a thread's work is likely what the end waits for
+
+struct Share {
+  ThreadLoad load;
+  double seconds = 0;  // CPU time in question, scaled to the thread's clock
+};
+
+// CPU seconds of each thread at the stacks; thread 0 holds the short-lived ones.
+std::map<ThreadId, double> seconds_at(const Model& model, const std::vector<bool>& stacks, double& total) {
+  std::map<ThreadId, double> at, all;
+  for (const CpuRow& row : model.recording.cpu) {
+    const double seconds = static_cast<double>(row.weight_ns) * 1e-9;
+    all[row.thread] += seconds;
+    if (row.stack < stacks.size() && stacks[row.stack]) at[row.thread] += seconds;
+  }
+  for (const ThreadLoad& load : thread_loads(model)) {
+    const auto sampled = all.find(load.id);
+    if (sampled != all.end() && sampled->second > 0 && load.cpu > sampled->second) at[load.id] *= load.cpu / sampled->second;
+  }
+  total = 0;
+  for (const auto& [thread, seconds] : at) total += seconds;
+  return at;
+}
+
+Gain with(const Removable& part, double low_share, double share, double high_share, const char* metric) {
+  Gain gain;
+  gain.metric = metric;
+  gain.fraction = part.expected * share;
+  gain.low = part.low * low_share;
+  gain.high = part.high * high_share;
+  return gain;
+}
+
+std::string percent(double fraction) { return fmt::format("{:.0f} %", fraction * 100); }
+
+}  // namespace
+
+Gain bounded(Gain gain) {
+  const auto clamp = [](double value) { return std::clamp(value, 0.0, 1.0); };
+  gain.fraction = clamp(gain.fraction);
+  gain.low = std::min(clamp(gain.low), gain.fraction);
+  gain.high = std::max(clamp(gain.high), gain.fraction);
+  return gain;
+}
+
+double amdahl_saving(double serial, double cpus) { return cpus > 1 ? serial * (1 - 1 / cpus) : 0; }
+
+Gain gain_of_cpu_time(const Model& model, const std::vector<bool>& stacks, const Removable& part) {
+  const double wall = std::max(model.timeline.wall_seconds, 1e-9);
+  double total = 0;
+  const std::map<ThreadId, double> at = seconds_at(model, stacks, total);
+  std::vector<Share> shares, busy;
+  double all_cpu = static_cast<double>(model.cpu.cpu_ns) * 1e-9;
+  for (const ThreadLoad& load : thread_loads(model)) {
+    const auto seconds = at.find(load.id);
+    shares.push_back({load, seconds == at.end() ? 0 : seconds->second});
+    if (load.demand() >= kBusy * wall) busy.push_back(shares.back());
+  }
+  const bool single = shares.size() == 1 && model.recording.thread_groups.empty();
+  Gain gain;
+  if (single) {
+    // Alone, a thread's seconds are the program's seconds; time queued for a CPU goes in proportion.
+    const ThreadLoad& only = shares.front().load;
+    const double stretch = only.cpu > 0 ? only.demand() / only.cpu : 1;
+    gain = with(part, total / wall, total * stretch / wall, total * stretch / wall, "wall_time");
+    gain.how = fmt::format("{} of wall time is spent here by the only thread; {} of it can go: {}", percent(total / wall), percent(part.expected), part.why);
+  } else if (busy.size() == 1) {
+    const double share = busy.front().seconds / wall, all = total / wall;
+    gain = with(part, 0, share, std::max(share, all), "wall_time");
+    gain.how = fmt::format("{} of wall time is spent here by the one thread that is nearly always busy; {} of it can go: {}. Which thread waits for which is "
+                           "not known, so the gain may be nothing where that thread holds nobody up", percent(share), percent(part.expected), part.why);
+  } else if (busy.size() > 1) {
+    const double parallel = std::min<double>(static_cast<double>(busy.size()), model.timeline.cpus);
+    double seconds = 0, least = 1, most = 0;
+    for (const Share& share : busy) {
+      seconds += share.seconds;
+      least = std::min(least, share.seconds / wall);
+      most = std::max(most, share.load.cpu > 0 ? share.seconds / share.load.cpu : 0);
+    }
+    const double share = seconds / (wall * parallel);
+    gain = with(part, std::min(least, share), share, std::max(most, share), "wall_time");
+    gain.how = fmt::format("{} busy threads on {:.0f} CPUs spend {} of wall time here on average; {} of it can go: {}. Bounds: the thread with the least and "
+                           "the most of it", busy.size(), parallel, percent(share), percent(part.expected), part.why);
+  } else {
+    const double share = all_cpu > 0 ? total / all_cpu : 0;
+    gain = with(part, part.low > 0 ? share : 0, share, share, "cpu_time");
+    gain.how = fmt::format("{} of CPU time is spent here; {} of it can go: {}. No thread is always busy, so what wall time gains depends on who waits for "
+                           "whom, which is not known", percent(share), percent(part.expected), part.why);
+  }
+  return bounded(gain);
+}
+
+}  // namespace tailback::analyzers

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of patterns.def as data, and the reduction of demangled names that makes it match.
+#include "analyzers/model/patterns.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+
+namespace tailback::analyzers {
+namespace {
+
+enum class MatchKind : std::uint8_t { scope, prefix, exact, word, module };
+
+struct Match {
+  PatternId pattern;
+  MatchKind kind;
+  std::string_view text;
+};
+
+struct Tables {
+  std::vector<Pattern> patterns{Pattern{}};
+  std::vector<Match> matches;
+
+  Tables() {
+    const auto add_match = [this](MatchKind kind, std::string_view text) { matches.push_back({patterns.back().id, kind, text}); };
+#define PATTERN(id, blame, nature, low, expected, high, name, doing, why) \
+  patterns.push_back({PatternId::id, Blame::blame, Nature::nature, low, expected, high, name, doing, why, {}});
+#define MATCH(kind, text) add_match(MatchKind::kind, text);
+#define ADVICE(text) patterns.back().advice.push_back(text);
+#include "analyzers/model/patterns.def"
+#undef PATTERN
+#undef MATCH
+#undef ADVICE
+  }
+};
+
+const Tables& tables() {
+  static const Tables instance;
+  return instance;
+}
+
+// The text as a word of the name's last component: at its start, after '_', or where the case changes.
+bool has_word(std::string_view name, std::string_view word) {
+  const std::size_t scope = name.rfind("::");
+  if (scope != std::string_view::npos) name.remove_prefix(scope + 2);
+  for (std::size_t at = 0; at + word.size() <= name.size(); ++at) {
+    const auto same = [](char a, char b) { return std::tolower(static_cast<unsigned char>(a)) == b; };
+    if (!std::equal(word.begin(), word.end(), name.begin() + static_cast<std::ptrdiff_t>(at), [&](char w, char n) { return same(n, w); })) continue;
+    const bool starts = at == 0 || name[at - 1] == '_' || (std::isupper(static_cast<unsigned char>(name[at])) && !std::isupper(static_cast<unsigned char>(name[at - 1])));
+    const std::size_t end = at + word.size();
+    const bool ends = end == name.size() || !std::islower(static_cast<unsigned char>(name[end]));
+    if (starts && ends) return true;
+  }
+  return false;
+}
+
+bool matches(const Match& match, std::string_view name, std::string_view module) {
+  switch (match.kind) {
+    case MatchKind::exact: return name == match.text;
+    case MatchKind::prefix: return name.starts_with(match.text);
+    case MatchKind::scope: return name.starts_with(match.text) && (name.size() == match.text.size() || name.substr(match.text.size()).starts_with("::"));
+    case MatchKind::word: return has_word(name, match.text);
+    case MatchKind::module: return module.starts_with(match.text);
+  }
+  return false;
+}
+
+bool starts_with_any(std::string_view text, const auto& prefixes) {
+  return std::any_of(prefixes.begin(), prefixes.end(), [&](std::string_view prefix) { return text.starts_with(prefix); });
+}
+
+// The symbol behind "operator", empty for words (operator new, operator bool).
+std::string_view operator_token(std::string_view rest) {
+  static constexpr std::array<std::string_view, 24> kTokens = {"<=>", "<<=", ">>=", "->*", "<<", ">>", "<=", ">=", "->", "==", "!=", "+=",
+                                                               "-=", "*=", "()", "[]", "&&", "||", "++", "--", "<", ">", "+", "-"};
+  for (const std::string_view token : kTokens)
+    if (rest.starts_with(token)) return token;
+  return {};
+}
+
+// Copies `name` without <...> and (...) groups; keeps operator names and "(anonymous namespace)" whole.
+std::string without_groups(std::string_view name) {
+  static constexpr std::string_view kAnonymous = "(anonymous namespace)";
+  std::string out;
+  int depth = 0;
+  for (std::size_t at = 0; at < name.size();) {
+    const std::string_view rest = name.substr(at);
+    const bool word_start = at == 0 || (!std::isalnum(static_cast<unsigned char>(name[at - 1])) && name[at - 1] != '_');
+    if (word_start && rest.starts_with("operator")) {
+      const std::size_t length = 8 + operator_token(rest.substr(8)).size();
+      if (depth == 0) out.append(rest.substr(0, length));
+      at += length;
+    } else if (rest.starts_with(kAnonymous)) {
+      if (depth == 0) out.append("{anonymous}");
+      at += kAnonymous.size();
+    } else {
+      const char c = name[at++];
+      if (c == '<' || c == '(') ++depth;
+      else if ((c == '>' || c == ')') && depth > 0) --depth;
+      else if (depth == 0) out += c;
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+const Pattern& pattern(PatternId id) { return tables().patterns[static_cast<std::size_t>(id)]; }
+
+PatternId match_pattern(std::string_view bare, std::string_view module) {
+  for (const Match& match : tables().matches)
+    if (matches(match, bare, module)) return match.pattern;
+  return PatternId::none;
+}
+
+std::string bare_name(std::string_view demangled) {
+  std::string name = without_groups(demangled);
+  for (const std::string_view suffix : {" const", " volatile", " &&", " &", " [clone"}) {
+    const std::size_t at = name.find(suffix);
+    if (at != std::string::npos && name.compare(0, 9, "operator ") != 0) name.erase(at);
+  }
+  while (!name.empty() && name.back() == ' ') name.pop_back();
+  const std::size_t operator_at = name.find("operator");
+  const std::size_t space = name.rfind(' ', operator_at == std::string::npos ? std::string::npos : operator_at);
+  if (space != std::string::npos) name.erase(0, space + 1);  // the return type
+  for (const std::string_view inline_namespace : {"__cxx11::", "__1::", "_V2::"}) {
+    for (std::size_t at = name.find(inline_namespace); at != std::string::npos; at = name.find(inline_namespace)) name.erase(at, inline_namespace.size());
+  }
+  const std::size_t version = name.find('@');  // memcpy@@GLIBC_2.14
+  if (version != std::string::npos && version > 0) name.erase(version);
+  return name;
+}
+
+bool is_runtime_code(std::string_view bare, std::string_view module) {
+  static constexpr std::array<std::string_view, 14> kScopes = {
+      "std::", "__gnu_cxx::", "__cxxabiv1::", "boost::", "fmt::", "absl::", "tbb::", "__cxa_", "_Unwind_", "operator new", "operator delete", "__gnu_", "abi::", "__gthread"};
+  static constexpr std::array<std::string_view, 15> kModules = {
+      "libc.so", "libc-2", "libm.so", "libm-2", "libpthread", "librt.", "libdl.", "libstdc++", "libc++", "libgcc_s", "ld-linux", "ld-2", "[vdso]", "linux-vdso", "libgomp"};
+  return starts_with_any(bare, kScopes) || starts_with_any(module, kModules);
+}
+
+}  // namespace tailback::analyzers

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+// One function or line dominates CPU time. Blames the program's own function, not the library leaf under it, and says what
+// kind of work it is when the libraries used give that away. Work that is simply the program's purpose never exceeds medium.
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "analyzers/model/gain.h"
+#include "analyzers/model/spinning.h"
+#include "analyzers/rules/rules.h"
+#include "analyzers/rules/wording.h"
+
+namespace tailback::analyzers {
+namespace {
+
+constexpr std::size_t kMostFindings = 5;
+constexpr double kWorthSaying = 0.10, kLow = 0.25, kMedium = 0.50;  // of CPU time, for work of any kind
+constexpr double kWastefulMedium = 0.10, kWastefulHigh = 0.30;      // for patterns that are seldom needed
+constexpr double kIdle = 0.10;          // of wall time on one CPU: below it CPU time hardly matters
+constexpr double kFewestSeconds = 0.2;  // of CPU time at the site
+
+double share_of(const Model& model, std::uint64_t ns) {
+  return static_cast<double>(ns) / static_cast<double>(std::max<std::uint64_t>(model.cpu.cpu_ns, 1));
+}
+
+Severity lowered(Severity severity) { return severity == Severity::info ? severity : static_cast<Severity>(static_cast<int>(severity) - 1); }
+
+// A linear search that is hot must pass over the same data again and again when the process never held that much.
+struct Rescan {
+  double times = 0;  // at least this often over all of memory and input; 0 unknown
+};
+
+Rescan rescan_of(const Model& model, std::uint64_t ns) {
+  constexpr double kSlowestScan = 0.25e9;  // bytes a second: pointer chasing through cold memory passes more
+  double resident = 0, input = 0;
+  for (const trace::ProcessState& state : model.recording.process) {
+    resident = std::max(resident, static_cast<double>(std::max(state.rss_bytes, state.rss_peak_bytes)));
+    input = std::max(input, static_cast<double>(state.read_chars));
+  }
+  return resident > 0 ? Rescan{static_cast<double>(ns) * 1e-9 * kSlowestScan / (resident + input)} : Rescan{};
+}
+
+constexpr double kRescanned = 4;
+
+Severity severity_of(const Model& model, const CpuSite& site, const Rescan& rescan) {
+  const double share = share_of(model, site.pattern_ns), seconds = static_cast<double>(site.pattern_ns) * 1e-9;
+  const Nature nature = site.pattern == PatternId::none ? Nature::usual : pattern(site.pattern).nature;
+  Severity severity = share >= kMedium ? Severity::medium : share >= kLow ? Severity::low : Severity::info;
+  if (nature == Nature::kernel) severity = lowered(severity);
+  if (nature == Nature::wasteful) severity = share >= kWastefulHigh ? Severity::high : share >= kWastefulMedium ? Severity::medium : Severity::low;
+  const bool once = site.pattern == PatternId::linear_search && rescan.times < kRescanned;  // a single pass would be no waste
+  if (once) severity = std::min(severity, Severity::medium);
+  const bool hardly_matters = seconds < kFewestSeconds || seconds < kIdle * model.timeline.wall_seconds;
+  return hardly_matters ? std::min(lowered(severity), Severity::low) : severity;
+}
+
+std::string title_of(const Model& model, const CpuSite& site) {
+  const std::string share = percent(share_of(model, site.pattern_ns));
+  if (site.pattern == PatternId::none) return fmt::format("{} takes {} of CPU time", site.culprit.function, share);
+  return fmt::format("{} spends {} of CPU time {}", site.culprit.function, share, pattern(site.pattern).doing);
+}
+
+// The function that calls the culprit most.
+std::string caller_of(const Model& model, const CpuSite& site) {
+  if (site.stacks.empty()) return {};
+  const std::vector<Frame> frames = model.symbols->stack(site.stacks.front().stack);
+  const auto culprit = std::find_if(frames.begin(), frames.end(), [&](const Frame& f) { return f.function == site.culprit.function; });
+  for (auto frame = culprit; frame != frames.end(); ++frame)
+    if (frame->function != site.culprit.function && !is_runtime_code(bare_name(frame->full_name.empty() ? frame->function : frame->full_name), frame->module))
+      return frame->function;
+  return {};
+}
+
+std::vector<Evidence> evidence_of(const Model& model, const CpuSite& site, const Rescan& rescan) {
+  std::vector<Evidence> evidence;
+  if (site.pattern != PatternId::none) evidence.push_back(text_evidence("pattern", pattern(site.pattern).name));
+  evidence.push_back(seconds_evidence(site.pattern == PatternId::none ? "CPU time" : "CPU time of this pattern", static_cast<double>(site.pattern_ns) * 1e-9));
+  evidence.push_back(fraction_evidence("share of CPU time", share_of(model, site.pattern_ns)));
+  if (site.ns != site.pattern_ns) evidence.push_back(seconds_evidence("all CPU time of the function, with libraries below it", static_cast<double>(site.ns) * 1e-9));
+  if (site.entry && site.pattern != PatternId::none) evidence.push_back(text_evidence("library function called", model.symbols->function_name(site.entry)));
+  if (const std::string caller = caller_of(model, site); !caller.empty()) evidence.push_back(text_evidence("called from", caller));
+  if (site.pattern == PatternId::linear_search && rescan.times >= kRescanned)
+    evidence.push_back(count_evidence("passes over all the data it ever held, at least", std::floor(rescan.times), "times"));
+  for (const auto& [also, ns] : site.also)
+    if (share_of(model, ns) >= 0.05) evidence.push_back(seconds_evidence(fmt::format("also {}", pattern(also).doing), static_cast<double>(ns) * 1e-9));
+  evidence.push_back(count_evidence("samples", static_cast<double>(site.samples), "samples"));
+  return evidence;
+}
+
+Gain gain_of(const Model& model, const CpuSite& site) {
+  std::vector<bool> stacks(model.recording.nodes.size());
+  for (const StackWeight& weight : site.stacks) stacks[weight.stack] = true;
+  if (site.pattern == PatternId::none)
+    return gain_of_cpu_time(model, stacks, {0, 0.5, 1, "what making the function twice as fast would save; how much of its work is needless a profile cannot tell"});
+  const Pattern& known = pattern(site.pattern);
+  return gain_of_cpu_time(model, stacks, {known.low, known.expected, known.high, known.why});
+}
+
+double confidence_of(const CpuSite& site, const Rescan& rescan, bool by_name) {
+  const double sampling = site.samples >= 100 ? 1.0 : 0.7;
+  if (site.pattern == PatternId::none) return 0.6 * sampling;
+  if (site.pattern == PatternId::linear_search) return (rescan.times >= kRescanned ? 0.75 : 0.5) * (by_name ? 1.15 : 1) * sampling;
+  return (pattern(site.pattern).nature == Nature::wasteful ? 0.9 : 0.7) * sampling;
+}
+
+std::vector<std::string> advice_for(const CpuSite& site) {
+  if (site.pattern != PatternId::none) return {pattern(site.pattern).advice.begin(), pattern(site.pattern).advice.end()};
+  const std::string where = site.culprit.line ? fmt::format("{}:{}", site.culprit.file, site.culprit.line) : site.culprit.function;
+  return {fmt::format("look at {} first: call it less often (cache, batch, leave early), or do less per call (better algorithm, contiguous data, vectorisation)", where)};
+}
+
+Finding finding_of(const Model& model, const CpuSite& site) {
+  const bool by_name = site.entry != 0;
+  const Rescan rescan = site.pattern == PatternId::linear_search ? rescan_of(model, site.pattern_ns) : Rescan{};
+  Finding finding;
+  finding.rule = "cpu-hotspot";
+  finding.category = Category::cpu;
+  finding.severity = severity_of(model, site, rescan);
+  finding.title = title_of(model, site);
+  finding.confidence = std::min(confidence_of(site, rescan, by_name), 0.95);
+  finding.gain = gain_of(model, site);
+  finding.culprit = site.culprit;
+  finding.evidence = evidence_of(model, site, rescan);
+  finding.stacks = cpu_stacks(model, site.stacks, 3);
+  finding.advice = advice_for(site);
+  finding.verify = fmt::format("{}; the share of {} should fall below {}", record_again(model), site.culprit.function,
+                               percent(share_of(model, site.pattern_ns) * (1 - finding.gain.fraction)));
+  return finding;
+}
+
+// A frame without a name helps nobody when the library function it called has one.
+void prefer_named(const Model& model, CpuSite& site) {
+  const bool placeholder = site.culprit.function.find("+0x") != std::string::npos;
+  if (!placeholder || site.entry == 0 || !model.symbols->resolved(site.entry) || site.stacks.empty()) return;
+  const std::string& name = model.symbols->function_name(site.entry);
+  for (const Frame& frame : model.symbols->stack(site.stacks.front().stack))
+    if (frame.function == name) site.culprit = frame;
+}
+
+// Stacks whose innermost instruction lies in a searching loop.
+std::vector<bool> scanning_stacks(const Model& model, LoopIndex& loops) {
+  constexpr double kVisible = 0.002;
+  std::vector<bool> scanning(model.recording.nodes.size());
+  for (const StackWeight& weight : model.cpu.stacks) {
+    if (share_of(model, weight.ns) < kVisible) break;  // heaviest first
+    const CodeLoop* loop = loops.loop_at(weight.stack);
+    scanning[weight.stack] = loop && (loop->kind == LoopKind::search || loop->kind == LoopKind::chase);
+  }
+  return scanning;
+}
+
+}  // namespace
+
+RuleResult cpu_hotspot(const Model& model) {
+  if (const std::string because = too_few_samples(model); !because.empty()) return RuleResult::cannot(because);
+  const Attribution attribution(model.recording, *model.symbols, model.cpu.stacks);
+  LoopIndex loops(model.recording);
+  const Spinning spinning = find_spinning(model, attribution, loops);
+  std::vector<CpuSite> sites = cpu_sites(model.cpu.stacks, *model.symbols, attribution, spinning.stacks, scanning_stacks(model, loops));
+  RuleResult result;
+  for (CpuSite& site : sites) {
+    if (result.findings.size() >= kMostFindings || share_of(model, site.ns) < kWorthSaying) break;
+    if (share_of(model, site.pattern_ns) < kWorthSaying) continue;
+    prefer_named(model, site);
+    result.findings.push_back(finding_of(model, site));
+  }
+  if (!result.findings.empty() || sites.empty()) return result;
+  result.fine = fmt::format("CPU time is spread: the busiest function, {}, takes {}", sites.front().culprit.function, percent(share_of(model, sites.front().ns)));
+  return result;
+}
+
+}  // namespace tailback::analyzers

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+// Threads that share one piece of work finish far apart, and the last one decides when it is done. Threads of a pool that
+// merely do different amounts are no imbalance: they must begin together and the others must have stopped.
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "analyzers/model/attribution.h"
+#include "analyzers/model/gain.h"
+#include "analyzers/rules/rules.h"
+#include "analyzers/rules/wording.h"
+
+namespace tailback::analyzers {
+namespace {
+
+constexpr double kStartsTogether = 0.2;   // of the phase
+constexpr double kFarApart = 0.2;         // of the phase between the last finish and the mean of the others; also of CPU time
+constexpr double kBusyToTheEnd = 0.8;     // of its time the last thread wanted a CPU
+constexpr double kShortestPhase = 0.2;    // seconds
+constexpr double kWorthSaying = 0.05, kMedium = 0.12, kHigh = 0.25;  // gain in wall time
+
+// Threads of one group that ran side by side.
+struct Phase {
+  std::vector<ThreadLoad> threads;
+  double begin = 0, end = 0;
+  const ThreadLoad* last() const {
+    return &*std::max_element(threads.begin(), threads.end(), [](const ThreadLoad& a, const ThreadLoad& b) { return a.last_active < b.last_active; });
+  }
+};
+
+struct Uneven {
+  double gain = 0, lost = 0;  // part of wall time, seconds
+  double longest = 0, mean = 0;
+  double others_finish = 0;   // mean, seconds after the phase's begin
+  double length = 0;
+  std::size_t threads = 0, phases = 0;
+  ThreadId last = 0;
+};
+
+std::vector<Phase> phases_of(std::vector<ThreadLoad> loads) {
+  std::sort(loads.begin(), loads.end(), [](const ThreadLoad& a, const ThreadLoad& b) { return a.first_active < b.first_active; });
+  std::vector<Phase> phases;
+  for (const ThreadLoad& load : loads) {
+    if (phases.empty() || load.first_active >= phases.back().end) phases.push_back({{}, load.first_active, load.last_active});
+    phases.back().threads.push_back(load);
+    phases.back().end = std::max(phases.back().end, load.last_active);
+  }
+  return phases;
+}
+
+bool finishes_apart(const Phase& phase, double& others_finish) {
+  const double length = phase.end - phase.begin;
+  if (phase.threads.size() < 2 || length < kShortestPhase) return false;
+  const ThreadLoad& last = *phase.last();
+  double finishes = 0, mean_cpu = 0;
+  for (const ThreadLoad& load : phase.threads) {
+    if (load.first_active - phase.begin > kStartsTogether * length) return false;
+    if (load.cpu > last.cpu * 1.1) return false;  // then the last to finish is not the one with most work
+    if (load.id != last.id) finishes += load.last_active;
+    mean_cpu += load.cpu / static_cast<double>(phase.threads.size());
+  }
+  others_finish = finishes / static_cast<double>(phase.threads.size() - 1);
+  const bool busy = last.demand() >= kBusyToTheEnd * (last.last_active - last.first_active);
+  return busy && phase.end - others_finish >= kFarApart * length && last.cpu - mean_cpu >= kFarApart * last.cpu;
+}
+
+void add_phase(Uneven& uneven, const Phase& phase, double others_finish, double cpus, double wall) {
+  const ThreadLoad& last = *phase.last();
+  double total = 0;
+  for (const ThreadLoad& load : phase.threads) total += load.cpu;
+  const double count = static_cast<double>(phase.threads.size());
+  const double critical = count > cpus ? last.demand() : last.cpu;
+  const double even = total / std::min(count, std::max(cpus, 1.0));
+  const double length = phase.end - phase.begin;
+  const double lost = critical > even ? length * (critical - even) / critical : 0;
+  uneven.gain += lost / wall;
+  uneven.lost += lost;
+  uneven.phases += 1;
+  if (length < uneven.length) return;  // describe the longest phase
+  uneven.length = length;
+  uneven.longest = last.cpu;
+  uneven.mean = total / count;
+  uneven.others_finish = others_finish - phase.begin;
+  uneven.threads = phase.threads.size();
+  uneven.last = last.id;
+}
+
+Uneven uneven_of(const ThreadGroup& group, const std::vector<ThreadLoad>& loads, double cpus, double wall) {
+  std::vector<ThreadLoad> members;
+  for (const ThreadLoad& load : loads)
+    if (std::find(group.threads.begin(), group.threads.end(), load.id) != group.threads.end()) members.push_back(load);
+  Uneven uneven;
+  for (const Phase& phase : phases_of(std::move(members))) {
+    double others_finish = 0;
+    if (finishes_apart(phase, others_finish)) add_phase(uneven, phase, others_finish, cpus, wall);
+  }
+  return uneven;
+}
+
+Gain gain_of(const Uneven& uneven) {
+  Gain gain;
+  gain.metric = "wall_time";
+  gain.fraction = gain.high = uneven.gain;
+  gain.low = uneven.gain * 0.5;
+  gain.how = fmt::format("(longest - even share) / longest of the CPU time of {} threads, times the length of the phase: {} of wall time; half of it when the work "
+                         "cannot be divided evenly", uneven.threads, percent(uneven.gain));
+  return bounded(gain);
+}
+
+Finding finding_of(const Model& model, const ThreadGroup& group, const Uneven& uneven) {
+  const std::vector<StackWeight> stacks = stacks_of_thread(model, uneven.last);
+  const Attribution attribution(model.recording, *model.symbols, stacks);
+  const std::vector<CpuSite> sites = cpu_sites(stacks, *model.symbols, attribution, {}, {});
+  Finding finding;
+  finding.rule = "cpu-load-imbalance";
+  finding.severity = uneven.gain >= kHigh ? Severity::high : uneven.gain >= kMedium ? Severity::medium : Severity::low;
+  finding.confidence = uneven.phases > 1 || uneven.longest > 1.5 * uneven.mean ? 0.85 : 0.7;
+  finding.culprit = sites.empty() ? frame_at(model, group.start_routine) : sites.front().culprit;
+  finding.title = fmt::format("{} threads share work unevenly: the last runs {}, the others are done after {} on average", uneven.threads, duration(uneven.length),
+                              duration(uneven.others_finish));
+  finding.gain = gain_of(uneven);
+  finding.evidence = {seconds_evidence("CPU time of the longest thread", uneven.longest), seconds_evidence("mean CPU time of the threads", uneven.mean),
+                      seconds_evidence("time from the others' finish to the last", uneven.length - uneven.others_finish), seconds_evidence("lost to it, summed", uneven.lost),
+                      count_evidence("uneven phases", static_cast<double>(uneven.phases), "phases"), text_evidence("threads", group.label),
+                      text_evidence("last to finish", thread_label(model, uneven.last))};
+  finding.stacks = cpu_stacks(model, sites.empty() ? std::span<const StackWeight>(stacks) : std::span<const StackWeight>(sites.front().stacks), 1);
+  for (StackEvidence& stack : creator_stack(model, group.creation_stack, static_cast<double>(group.thread_count), "threads")) finding.stacks.push_back(std::move(stack));
+  finding.advice = {"divide by cost instead of by count: many small pieces taken from a shared queue or an atomic index (dynamic schedule), largest first",
+                    "where pieces differ in size, split the large ones"};
+  finding.verify = fmt::format("{}; the CPU seconds of these threads should be nearly equal", record_again(model));
+  return finding;
+}
+
+}  // namespace
+
+RuleResult cpu_load_imbalance(const Model& model) {
+  const double wall = model.timeline.wall_seconds;
+  if (wall <= 0) return RuleResult::cannot("the recording holds no stretch of time");
+  const std::vector<ThreadLoad> loads = thread_loads(model);
+  RuleResult result;
+  std::size_t looked_at = 0;
+  for (const ThreadGroup& group : model.cpu.groups) {
+    if (group.is_main || group.threads.size() < 2) continue;
+    ++looked_at;
+    const Uneven uneven = uneven_of(group, loads, model.timeline.cpus, wall);
+    if (uneven.gain >= kWorthSaying) result.findings.push_back(finding_of(model, group, uneven));
+  }
+  if (looked_at == 0) return RuleResult::cannot("no two threads of the program do the same kind of work");
+  result.fine = fmt::format("{} of like threads finish together or work independently", plural(looked_at, "group"));
+  return result;
+}
+
+}  // namespace tailback::analyzers
