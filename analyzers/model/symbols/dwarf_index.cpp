@@ -5,6 +5,7 @@
 #include <dwarf.h>
 #include <elfutils/libdw.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <optional>
 
@@ -32,8 +33,7 @@ bool is_cxx(int language) {
   }
 }
 
-std::string tidy_path(const char* path) {
-  const std::string text(path);
+std::string tidy_path(const std::string& text) {
   if (text.find("/.") == std::string::npos && text.find("//") == std::string::npos) return text;
   return std::filesystem::path(text).lexically_normal().string();
 }
@@ -43,7 +43,7 @@ std::string tidy_path(const char* path) {
 struct DwarfIndex::Impl {
   struct Unit {
     UnitHeader header;
-    std::unique_ptr<UnitIndex> index;
+    std::shared_ptr<const UnitIndex> index;
     std::optional<bool> cxx;
     bool lines_counted = false;
   };
@@ -73,14 +73,16 @@ struct DwarfIndex::Impl {
   bool load();
   void read_ranges(std::uint64_t die_offset, const UnitIndex::RangeSink& sink);
   Unit* unit_at(std::uint64_t address);
-  const UnitIndex& index_of(Unit& unit);
+  std::shared_ptr<const UnitIndex> index_of(Unit& unit);  // shared: the budget may drop it while it is in use
   void account_lines(Unit& unit, Dwarf_Die& root);
   SymbolFrame innermost_line(Unit& unit, std::uint64_t address);
-  std::uint32_t file_id(const char* path);
+  std::uint32_t file_id(const char* path, Dwarf_Die& root);
   std::uint32_t call_file(Unit& unit, std::uint32_t number);
   bool follow(Dwarf_Die& die, unsigned attribute) const;
   Name name_of(std::uint64_t die_offset);
-  Name read_name(Dwarf_Die die) const;
+  Name read_name(Dwarf_Die die);
+  std::string qualified(Dwarf_Die& die, const std::string& name);
+  const char* text_of(Dwarf_Die& die, unsigned attribute) const;
   bool is_cxx_unit(Unit& unit);
 };
 
@@ -133,18 +135,18 @@ DwarfIndex::Impl::Unit* DwarfIndex::Impl::unit_at(std::uint64_t address) {
   return id == FlatIntervals::kNone ? nullptr : &units[id];
 }
 
-const UnitIndex& DwarfIndex::Impl::index_of(Unit& unit) {
-  if (unit.index) return *unit.index;
+std::shared_ptr<const UnitIndex> DwarfIndex::Impl::index_of(Unit& unit) {
+  if (unit.index) return unit.index;
   if (index_bytes > kIndexBudget) {
     for (Unit& other : units) other.index.reset();
     index_bytes = 0;
   }
-  unit.index = std::make_unique<UnitIndex>();
-  unit.index->build(
+  auto index = std::make_shared<UnitIndex>();
+  index->build(
       sections, unit.header, [this](std::uint64_t die, const UnitIndex::RangeSink& sink) { read_ranges(die, sink); },
       [this](std::uint64_t address) { return debug->executable_at(address); });
-  index_bytes += unit.index->bytes();
-  return *unit.index;
+  index_bytes += index->bytes();
+  return unit.index = std::move(index);
 }
 
 // libdw keeps every line table it read until the handle is closed.
@@ -170,16 +172,18 @@ SymbolFrame DwarfIndex::Impl::innermost_line(Unit& unit, std::uint64_t address) 
   Dwarf_Line* line = main_dwarf ? dwarf_getsrc_die(&root, address) : nullptr;
   int number = 0;
   if (!line || dwarf_lineno(line, &number) != 0) return frame;
-  frame.file = file_id(dwarf_linesrc(line, nullptr, nullptr));
+  frame.file = file_id(dwarf_linesrc(line, nullptr, nullptr), root);
   frame.line = number > 0 ? static_cast<std::uint32_t>(number) : 0;
   return frame;
 }
 
-std::uint32_t DwarfIndex::Impl::file_id(const char* path) {
+std::uint32_t DwarfIndex::Impl::file_id(const char* path, Dwarf_Die& root) {
   if (!path || std::string_view(path) == "???") return 0;
   const auto [place, added] = file_ids.emplace(path, 0);
-  if (added) place->second = names.file(tidy_path(path));
-  return place->second;
+  if (!added) return place->second;
+  const char* directory = *path == '/' ? nullptr : text_of(root, DW_AT_comp_dir);
+  const std::string whole = directory ? std::string(directory) + '/' + path : path;
+  return place->second = names.file(tidy_path(whole));
 }
 
 std::uint32_t DwarfIndex::Impl::call_file(Unit& unit, std::uint32_t number) {
@@ -188,7 +192,7 @@ std::uint32_t DwarfIndex::Impl::call_file(Unit& unit, std::uint32_t number) {
   std::size_t count = 0;
   if (!main_dwarf || !dwarf_offdie(main_dwarf, unit.header.first_die, &root)) return 0;
   if (dwarf_getsrcfiles(&root, &files, &count) != 0 || number >= count) return 0;
-  return file_id(dwarf_filesrc(files, number, nullptr, nullptr));
+  return file_id(dwarf_filesrc(files, number, nullptr, nullptr), root);
 }
 
 // Goes to the entry an attribute refers to. References into a file that is not there are not followed: libdw would go and
@@ -203,21 +207,44 @@ bool DwarfIndex::Impl::follow(Dwarf_Die& die, unsigned attribute) const {
   return true;
 }
 
-DwarfIndex::Impl::Name DwarfIndex::Impl::read_name(Dwarf_Die die) const {
+const char* DwarfIndex::Impl::text_of(Dwarf_Die& die, unsigned attribute) const {
+  Dwarf_Attribute value;
+  if (!dwarf_attr(&die, attribute, &value)) return nullptr;
+  if (refers_elsewhere(dwarf_whatform(&value)) && (!alternate_dwarf || dwarf_cu_getdwarf(die.cu) != main_dwarf)) return nullptr;
+  const char* text = dwarf_formstring(&value);
+  return text && *text ? text : nullptr;
+}
+
+// A name with the namespaces and classes around the entry that holds it.
+std::string DwarfIndex::Impl::qualified(Dwarf_Die& die, const std::string& name) {
+  if (dwarf_cu_getdwarf(die.cu) != main_dwarf) return name;
+  const std::uint64_t offset = dwarf_dieoffset(&die);
+  const auto after = std::upper_bound(units.begin(), units.end(), offset,
+                                      [](std::uint64_t wanted, const Unit& unit) { return wanted < unit.header.offset; });
+  if (after == units.begin()) return name;
+  std::string text = name;
+  for (const std::uint64_t scope : index_of(*std::prev(after))->scopes_of(offset)) {
+    Dwarf_Die entry;
+    if (!dwarf_offdie(main_dwarf, scope, &entry)) break;
+    const char* part = text_of(entry, DW_AT_name);
+    text = std::string(part ? part : dwarf_tag(&entry) == DW_TAG_namespace ? "(anonymous namespace)" : "{unnamed type}") + "::" + text;
+  }
+  return text;
+}
+
+DwarfIndex::Impl::Name DwarfIndex::Impl::read_name(Dwarf_Die die) {
   std::string plain;
+  Dwarf_Die holder{};
   for (int step = 0; step < kLongestOriginChain; ++step) {
-    for (const unsigned attribute : {DW_AT_linkage_name, DW_AT_MIPS_linkage_name, DW_AT_name}) {
-      Dwarf_Attribute value;
-      if (!dwarf_attr(&die, attribute, &value)) continue;
-      if (refers_elsewhere(dwarf_whatform(&value)) && (!alternate_dwarf || dwarf_cu_getdwarf(die.cu) != main_dwarf)) continue;
-      const char* text = dwarf_formstring(&value);
-      if (!text || !*text) continue;
-      if (attribute != DW_AT_name) return {names.function(module, text), false};
-      if (plain.empty()) plain = text;
+    for (const unsigned attribute : {DW_AT_linkage_name, DW_AT_MIPS_linkage_name})
+      if (const char* text = text_of(die, attribute)) return {names.function(module, text), false};
+    if (const char* text = text_of(die, DW_AT_name)) {
+      plain = text;
+      holder = die;
     }
     if (!follow(die, DW_AT_abstract_origin) && !follow(die, DW_AT_specification)) break;
   }
-  return plain.empty() ? Name{} : Name{names.function(module, plain), true};
+  return plain.empty() ? Name{} : Name{names.function(module, qualified(holder, plain)), true};
 }
 
 DwarfIndex::Impl::Name DwarfIndex::Impl::name_of(std::uint64_t die_offset) {
@@ -252,20 +279,20 @@ DwarfFrames DwarfIndex::resolve(std::uint64_t address) {
   Impl::Unit* unit = impl_->main_dwarf ? impl_->unit_at(address) : nullptr;
   if (!unit) return result;
   SymbolFrame frame = impl_->innermost_line(*unit, address);
-  const UnitIndex& index = impl_->index_of(*unit);
-  const CodeEntry* entry = index.find(address);
+  const std::shared_ptr<const UnitIndex> index = impl_->index_of(*unit);
+  const CodeEntry* entry = index->find(address);
   if (!entry) {
     if (frame.line) result.frames.push_back(frame);
     return result;
   }
-  for (; entry && result.frames.size() < kDeepestInlining; entry = index.parent(*entry)) {
+  for (; entry && result.frames.size() < kDeepestInlining; entry = index->parent(*entry)) {
     const Impl::Name name = impl_->name_of(entry->die);
     frame.function = name.function;
-    frame.inlined = index.parent(*entry) != nullptr;
+    frame.inlined = index->parent(*entry) != nullptr;
     result.frames.push_back(frame);
     result.needs_symbol_name = !frame.inlined && (name.function == 0 || (name.plain && impl_->is_cxx_unit(*unit)));
     frame = {};
-    if (index.parent(*entry)) {
+    if (index->parent(*entry)) {
       frame.line = entry->call_line;
       frame.file = impl_->call_file(*unit, entry->call_file);
     }

@@ -64,7 +64,10 @@ std::vector<SymbolFrame> ModuleSymbols::resolve(std::uint64_t address) {
     const FunctionId function = symbol_function(address);
     if (function) known.frames.push_back({function, 0, 0, false});
   } else if (known.needs_symbol_name || known.frames.back().function == 0) {
-    if (const FunctionId function = symbol_function(address)) known.frames.back().function = function;
+    // A mangled symbol says more than a plain name; a plain one may be a piece of the function ("main.cold").
+    const SymbolTable::Symbol* symbol = symbols_.function(address);
+    const bool better = known.frames.back().function == 0 || (symbol && symbol->name.starts_with("_Z"));
+    if (const FunctionId function = better ? symbol_function(address) : 0) known.frames.back().function = function;
   }
   return std::move(known.frames);
 }

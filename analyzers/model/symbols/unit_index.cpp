@@ -4,6 +4,8 @@
 
 #include <dwarf.h>
 
+#include <algorithm>
+
 namespace tailback::analyzers {
 namespace {
 
@@ -12,7 +14,14 @@ struct Attributes {
   std::uint64_t low = 0, high = 0, call_file = 0, call_line = 0;
   bool has_low = false, has_high = false, high_is_offset = false, has_ranges = false;
   bool low_is_index = false, high_is_index = false;
+  bool has_linkage = false;  // a linkage name, or a reference to an entry that may have one
 };
+
+constexpr std::size_t kDeepestScope = 64;
+
+bool is_scope(std::uint16_t tag) {
+  return tag == DW_TAG_namespace || tag == DW_TAG_structure_type || tag == DW_TAG_class_type || tag == DW_TAG_union_type;
+}
 
 bool is_address_index(std::uint16_t form) {
   switch (form) {
@@ -31,7 +40,11 @@ struct UnitIndex::Builder {
   const RangeReader& ranges;
   const CodeFilter& is_code;
   AbbreviationTable table{};
-  std::vector<std::uint32_t> around{};  // the code entry around each open level
+  struct Level {
+    std::uint32_t code = CodeEntry::kNoParent;   // the code entry around it
+    std::uint32_t scope = CodeEntry::kNoParent;  // the innermost scope around it
+  };
+  std::vector<Level> around{};          // the open levels
   std::uint64_t address_base = 8;       // the first table of .debug_addr, until the unit names its own
   std::uint64_t ranges_left = 0;        // hostile units may point all their entries at one endless list
 
@@ -41,6 +54,7 @@ struct UnitIndex::Builder {
   std::uint64_t indexed_address(std::uint64_t number) const;
   std::uint32_t add_entry(std::uint64_t die, std::uint16_t tag, std::uint32_t outer, const Attributes& attributes);
   void add_ranges(std::uint64_t die, const Attributes& attributes, std::uint32_t priority, std::uint32_t id);
+  void add_scope(std::uint64_t die, const Abbreviation& abbreviation, const Attributes& attributes, Level& level);
 };
 
 void UnitIndex::Builder::note(const AttributeSpec& spec, std::uint64_t value, Attributes& attributes) {
@@ -60,6 +74,9 @@ void UnitIndex::Builder::note(const AttributeSpec& spec, std::uint64_t value, At
     case DW_AT_call_file: attributes.call_file = value; break;
     case DW_AT_call_line: attributes.call_line = value; break;
     case DW_AT_addr_base: address_base = value; break;
+    case DW_AT_linkage_name: case DW_AT_MIPS_linkage_name: case DW_AT_abstract_origin: case DW_AT_specification:
+      attributes.has_linkage = true;
+      break;
     default: break;
   }
 }
@@ -112,6 +129,16 @@ std::uint32_t UnitIndex::Builder::add_entry(std::uint64_t die, std::uint16_t tag
   return id;
 }
 
+void UnitIndex::Builder::add_scope(std::uint64_t die, const Abbreviation& abbreviation, const Attributes& attributes,
+                                   Level& level) {
+  if (is_scope(abbreviation.tag) && abbreviation.has_children) {
+    index.scopes_.push_back({die, level.scope});
+    level.scope = static_cast<std::uint32_t>(index.scopes_.size() - 1);
+  } else if (abbreviation.tag == DW_TAG_subprogram && level.scope != CodeEntry::kNoParent && !attributes.has_linkage) {
+    index.members_.push_back({die, level.scope});
+  }
+}
+
 void UnitIndex::Builder::scan() {
   ByteReader reader(sections.info.first(unit.end), unit.first_die);
   while (!reader.at_end()) {
@@ -125,9 +152,10 @@ void UnitIndex::Builder::scan() {
     const Abbreviation* abbreviation = table.find(code);
     Attributes attributes;
     if (!abbreviation || !read_attributes(reader, *abbreviation, attributes)) return;
-    std::uint32_t inner = around.empty() ? CodeEntry::kNoParent : around.back();
+    Level inner = around.empty() ? Level{} : around.back();
     if (abbreviation->tag == DW_TAG_subprogram || abbreviation->tag == DW_TAG_inlined_subroutine)
-      inner = add_entry(die, abbreviation->tag, inner, attributes);
+      inner.code = add_entry(die, abbreviation->tag, inner.code, attributes);
+    add_scope(die, *abbreviation, attributes, inner);
     if (abbreviation->has_children) around.push_back(inner);
     else if (around.empty()) return;
   }
@@ -139,6 +167,9 @@ void UnitIndex::build(const Sections& sections, const UnitHeader& unit, const Ra
   builder.ranges_left = unit.end - unit.offset + 4096;
   builder.scan();
   entries_.shrink_to_fit();
+  if (members_.empty()) scopes_.clear();
+  scopes_.shrink_to_fit();
+  members_.shrink_to_fit();
   intervals_.build();
 }
 
@@ -149,6 +180,21 @@ const CodeEntry* UnitIndex::find(std::uint64_t address) const {
 
 const CodeEntry* UnitIndex::parent(const CodeEntry& entry) const {
   return entry.parent == CodeEntry::kNoParent ? nullptr : &entries_[entry.parent];
+}
+
+std::vector<std::uint64_t> UnitIndex::scopes_of(std::uint64_t die) const {
+  std::vector<std::uint64_t> chain;
+  const auto found = std::lower_bound(members_.begin(), members_.end(), die,
+                                      [](const Member& member, std::uint64_t wanted) { return member.die < wanted; });
+  if (found == members_.end() || found->die != die) return chain;
+  for (std::uint32_t at = found->scope; at != CodeEntry::kNoParent && chain.size() < kDeepestScope; at = scopes_[at].parent)
+    chain.push_back(scopes_[at].die);
+  return chain;
+}
+
+std::size_t UnitIndex::bytes() const {
+  return entries_.capacity() * sizeof(CodeEntry) + scopes_.capacity() * sizeof(Scope) + members_.capacity() * sizeof(Member) +
+         intervals_.bytes();
 }
 
 }  // namespace tailback::analyzers

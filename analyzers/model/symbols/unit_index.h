@@ -21,6 +21,11 @@ struct CodeEntry {
 
 class UnitIndex {
  public:
+  // A namespace or class; scopes form chains outward.
+  struct Scope {
+    std::uint64_t die = 0;
+    std::uint32_t parent = UINT32_MAX;
+  };
   struct Sections {
     Bytes info, abbreviations, addresses;  // .debug_info, .debug_abbrev, .debug_addr
   };
@@ -34,11 +39,19 @@ class UnitIndex {
 
   const CodeEntry* find(std::uint64_t address) const;
   const CodeEntry* parent(const CodeEntry& entry) const;
-  std::size_t bytes() const { return entries_.capacity() * sizeof(CodeEntry) + intervals_.bytes(); }
+  // What surrounds a function without a linkage name (implicit members), innermost first; offsets of the scopes' entries.
+  std::vector<std::uint64_t> scopes_of(std::uint64_t die) const;
+  std::size_t bytes() const;
 
  private:
   struct Builder;
+  struct Member {
+    std::uint64_t die;
+    std::uint32_t scope;
+  };
   std::vector<CodeEntry> entries_;
+  std::vector<Scope> scopes_;
+  std::vector<Member> members_;  // ascending
   FlatIntervals intervals_;
 };
 
