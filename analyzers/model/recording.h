@@ -117,6 +117,7 @@ struct Recording {
   bool complete = false;                         // ended in order
 
   std::uint64_t from_ns = 0, to_ns = 0;          // the stretch looked at; the whole recording unless a window was asked for
+  std::uint64_t whole_cpu_ns = 0;                // CPU clocks of all threads over the whole recording, whatever was asked for
   std::uint64_t total_samples = 0;               // CPU samples behind `cpu`
   std::uint64_t ignored_records = 0;             // well-formed, but with ids that cannot be
   std::uint64_t samples_left_out = 0;            // single samples beyond ReadOptions::max_samples (counted in `cpu` all the same)

@@ -178,6 +178,8 @@ void RecordingReader::finish() {
   attribute_nodes();
   std::sort(out_.code_ranges.begin(), out_.code_ranges.end(),
             [](const auto& a, const auto& b) { return std::tie(a.module, a.start) < std::tie(b.module, b.start); });
+  for (const auto& thread : out_.threads.rows) out_.whole_cpu_ns += thread.states.empty() ? 0 : thread.states.back().cpu_ns;
+  out_.whole_cpu_ns += short_lived_cpu_ns_;
   out_.from_ns = from_;
   out_.to_ns = std::min(to_, out_.duration_ns);
   if (options_.from_ns || options_.to_ns) {

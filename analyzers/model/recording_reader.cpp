@@ -266,6 +266,7 @@ void RecordingReader::thin_states() {
 
 void RecordingReader::operator()(const trace::ThreadGroup& event) {
   saw(event.t);
+  short_lived_cpu_ns_ += event.cpu_ns;
   if (!in_window(event.t)) return;
   const GroupKey key{stack_of(event.creation_stack), event.start_routine, event.start_argument};
   const auto [known, added] = groups_.emplace(key, out_.thread_groups.size());

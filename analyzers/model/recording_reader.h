@@ -94,6 +94,7 @@ class RecordingReader {
   std::size_t states_ = 0;
   std::uint64_t state_spacing_ = 0;
   std::uint64_t straddling_ns_ = 0;
+  std::uint64_t short_lived_cpu_ns_ = 0;
 };
 
 }  // namespace tailback::analyzers

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "analyzers/rank.h"
+
+#include <algorithm>
+#include <map>
+#include <tuple>
+
+namespace tailback::analyzers {
+
+namespace {
+
+constexpr double kSameSamples = 0.5;
+
+bool same_addresses(const Frame& a, const Frame& b) { return a.address == b.address && a.function == b.function; }
+
+bool is_sampled(const StackEvidence& stack) { return stack.role == "cpu"; }
+
+// Whether `stack` ends in the frames of `outer`: it was called from there.
+bool called_from(const StackEvidence& stack, const StackEvidence& outer) {
+  return !outer.frames.empty() && stack.frames.size() >= outer.frames.size() &&
+         std::equal(outer.frames.rbegin(), outer.frames.rend(), stack.frames.rbegin(), same_addresses);
+}
+
+bool stands_behind(const StackEvidence& stack, const StackEvidence& other) {
+  if (other.role == "creator") return called_from(stack, other);
+  return is_sampled(other) && stack.frames.size() == other.frames.size() && called_from(stack, other);
+}
+
+bool has_samples(const Finding& finding) { return std::any_of(finding.stacks.begin(), finding.stacks.end(), is_sampled); }
+
+bool same_place(const Finding& a, const Finding& b) {
+  return !a.culprit.function.empty() && a.culprit.function == b.culprit.function && a.culprit.module == b.culprit.module;
+}
+
+bool one_cause(const Finding& a, const Finding& b) {
+  const RuleNature first = nature_of_rule(a.rule), second = nature_of_rule(b.rule);
+  if (a.rule == b.rule || first.aspect == RuleNature::other || first.aspect != second.aspect) return false;
+  if (first.whole_process && second.whole_process) return true;
+  if (has_samples(a) && has_samples(b)) return std::max(shared_samples(a, b), shared_samples(b, a)) >= kSameSamples;
+  const double shared = has_samples(a) ? shared_samples(a, b) : shared_samples(b, a);
+  return shared >= kSameSamples || (!has_samples(a) && !has_samples(b) && same_place(a, b));
+}
+
+bool says_more(const Finding& a, const Finding& b) {
+  const int first = nature_of_rule(a.rule).specificity, second = nature_of_rule(b.rule).specificity;
+  return std::tie(second, b.severity) < std::tie(first, a.severity);
+}
+
+void absorb(Finding& into, const Finding& from) {
+  into.severity = std::max(into.severity, from.severity);
+  into.evidence.push_back({"seen as well as " + from.rule, from.title, ""});
+  for (const auto& advice : from.advice)
+    if (std::find(into.advice.begin(), into.advice.end(), advice) == into.advice.end()) into.advice.push_back(advice);
+}
+
+}  // namespace
+
+RuleNature nature_of_rule(const std::string& rule) {
+  static const std::map<std::string, RuleNature, std::less<>> natures = {
+      {"cpu-hotspot", {RuleNature::work, 0}},
+      {"thread-churn", {RuleNature::work, 1}},
+      {"cpu-spin", {RuleNature::work, 2}},
+      {"cpu-saturated", {RuleNature::threads, 0, true}},
+      {"cpu-oversubscription", {RuleNature::threads, 1, true}},
+      {"cpu-single-threaded", {RuleNature::division, 0}},
+      {"cpu-load-imbalance", {RuleNature::division, 1}},
+  };
+  const auto known = natures.find(rule);
+  return known == natures.end() ? RuleNature{} : known->second;
+}
+
+double shared_samples(const Finding& a, const Finding& b) {
+  double all = 0, shared = 0;
+  for (const auto& stack : a.stacks) {
+    if (!is_sampled(stack)) continue;
+    all += stack.weight;
+    const bool behind = std::any_of(b.stacks.begin(), b.stacks.end(), [&](const auto& other) { return stands_behind(stack, other); });
+    if (behind) shared += stack.weight;
+  }
+  return all > 0 ? shared / all : 0;
+}
+
+std::vector<Absorbed> merge_same_cause(std::vector<Finding>& findings) {
+  std::vector<Absorbed> absorbed;
+  std::stable_sort(findings.begin(), findings.end(), says_more);
+  std::vector<Finding> kept;
+  for (Finding& finding : findings) {
+    const auto cause = std::find_if(kept.begin(), kept.end(), [&](const Finding& other) { return one_cause(other, finding); });
+    if (cause == kept.end()) {
+      kept.push_back(std::move(finding));
+      continue;
+    }
+    absorbed.push_back({finding.rule, cause->rule});
+    absorb(*cause, finding);
+  }
+  findings = std::move(kept);
+  return absorbed;
+}
+
+void rank(std::vector<Finding>& findings) {
+  const auto worth = [](const Finding& finding) { return finding.gain.fraction * finding.confidence; };
+  std::stable_sort(findings.begin(), findings.end(), [&](const Finding& a, const Finding& b) {
+    return std::tuple(b.severity, worth(b), a.rule, a.culprit.function) < std::tuple(a.severity, worth(a), b.rule, b.culprit.function);
+  });
+}
+
+}  // namespace tailback::analyzers
