@@ -9,16 +9,16 @@ namespace {
 using Row = CfiWorkspace::Row;
 using Save = CfiWorkspace::Save;
 using Term = CfiWorkspace::Term;
-using Base = CfiWorkspace::Term::Base;
 
 enum Tracked : unsigned { kBx, kBp, kReturn, kUntracked };
+enum Column : std::uint8_t { kRbx = 3, kRbp = 6, kRsp = 7, kRip = 16 };
 constexpr unsigned kMaxOperations = 1u << 16;
 
 Tracked tracked(std::uint64_t column) {
   switch (column) {
-    case 3: return kBx;
-    case 6: return kBp;
-    case 16: return kReturn;
+    case kRbx: return kBx;
+    case kRbp: return kBp;
+    case kRip: return kReturn;
     default: return kUntracked;
   }
 }
@@ -171,22 +171,17 @@ bool push(CfiWorkspace& work, const Term& term) {
   return true;
 }
 
-bool push_constant(CfiWorkspace& work, std::int64_t value) { return push(work, Term{Base::constant, false, 0, value}); }
+bool push_constant(CfiWorkspace& work, std::int64_t value) { return push(work, Term{Term::kConstant, false, 0, value}); }
 
-bool push_register(CfiWorkspace& work, unsigned column, std::int64_t offset, std::uint64_t address) {
-  switch (column) {
-    case 3: return push(work, Term{Base::rbx, false, 0, offset});
-    case 6: return push(work, Term{Base::rbp, false, 0, offset});
-    case 7: return push(work, Term{Base::rsp, false, 0, offset});
-    case 16: return push_constant(work, static_cast<std::int64_t>(address) + offset);  // known here: the rule is for this address
-    default: return false;
-  }
+bool push_register(CfiWorkspace& work, std::uint8_t column, std::int64_t offset, std::uint64_t address) {
+  if (column == kRip) return push_constant(work, static_cast<std::int64_t>(address) + offset);  // known: the rule is for this address
+  return column < kRip && push(work, Term{column, false, 0, offset});
 }
 
 bool dereference(CfiWorkspace& work) {
   if (work.term_count == 0) return false;
   Term& top = work.terms[work.term_count - 1];
-  if (top.deref || (top.base != Base::rsp && top.base != Base::rbp)) return false;
+  if (top.deref || (top.base != kRsp && top.base != kRbp)) return false;
   top = Term{top.base, true, top.add, 0};
   return true;
 }
@@ -216,8 +211,8 @@ bool combine(std::uint8_t operation, CfiWorkspace& work) {
   if (work.term_count < 2) return false;
   const Term right = work.terms[--work.term_count];
   Term& left = work.terms[work.term_count - 1];
-  const bool right_constant = right.base == Base::constant;
-  if (operation == 0x22 && (right_constant || left.base == Base::constant)) {
+  const bool right_constant = right.base == Term::kConstant;
+  if (operation == 0x22 && (right_constant || left.base == Term::kConstant)) {
     const auto sum = wrapping_add(left.add, right.add);
     if (!right_constant) left = right;
     left.add = sum;
@@ -227,7 +222,7 @@ bool combine(std::uint8_t operation, CfiWorkspace& work) {
     left.add = wrapping_add(left.add, wrapping_add(~right.add, 1));
     return true;
   }
-  return right_constant && left.base == Base::constant && fold(operation, left.add, right.add, left.add);
+  return right_constant && left.base == Term::kConstant && fold(operation, left.add, right.add, left.add);
 }
 
 bool push_literal(std::uint8_t operation, DwarfCursor& cursor, CfiWorkspace& work) {
@@ -247,7 +242,7 @@ bool push_literal(std::uint8_t operation, DwarfCursor& cursor, CfiWorkspace& wor
 
 bool evaluate_one(std::uint8_t operation, DwarfCursor& cursor, std::uint64_t address, CfiWorkspace& work) {
   if (operation >= 0x30 && operation < 0x50) return push_constant(work, operation - 0x30);
-  if (operation >= 0x70 && operation < 0x90) return push_register(work, operation - 0x70u, cursor.sleb(), address);
+  if (operation >= 0x70 && operation < 0x90) return push_register(work, static_cast<std::uint8_t>(operation - 0x70), cursor.sleb(), address);
   if (operation >= 0x08 && operation <= 0x11) return push_literal(operation, cursor, work);
   if (operation == 0x06) return dereference(work);
   if (operation == 0x23) return push_constant(work, static_cast<std::int64_t>(cursor.uleb())) && combine(0x22, work);
@@ -283,17 +278,23 @@ bool fits(std::int64_t value) {
   return value == static_cast<T>(value);
 }
 
-bool encode_cfa(const Term& cfa, RuleKind& kind, std::int32_t& field) {
-  if (cfa.deref) {
-    if (!fits<std::int8_t>(cfa.add) || cfa.inner != (cfa.inner << 40 >> 40)) return false;
-    kind = cfa.base == Base::rsp ? RuleKind::deref_rsp : RuleKind::deref_rbp;
-    field = static_cast<std::int32_t>(static_cast<std::uint32_t>(cfa.inner) << 8 | static_cast<std::uint8_t>(cfa.add));
-    return true;
+RuleKind kind_of(const Term& cfa) {
+  switch (cfa.base) {
+    case kRsp: return cfa.deref ? RuleKind::deref_rsp : RuleKind::rsp;
+    case kRbp: return cfa.deref ? RuleKind::deref_rbp : RuleKind::rbp;
+    case kRbx: return RuleKind::rbx;
+    default: return RuleKind::other;
   }
-  if (cfa.base == Base::constant || !fits<std::int32_t>(cfa.add)) return false;
-  kind = cfa.base == Base::rsp ? RuleKind::rsp : cfa.base == Base::rbp ? RuleKind::rbp : RuleKind::rbx;
-  field = static_cast<std::int32_t>(cfa.add);
-  return true;
+}
+
+bool encode_cfa(const Term& cfa, std::int32_t& field) {
+  if (cfa.base == Term::kConstant) return false;
+  if (!cfa.deref) {
+    field = static_cast<std::int32_t>(cfa.add);
+    return fits<std::int32_t>(cfa.add);
+  }
+  field = static_cast<std::int32_t>(static_cast<std::uint32_t>(cfa.inner) << 8 | static_cast<std::uint8_t>(cfa.add));
+  return fits<std::int8_t>(cfa.add) && cfa.inner >= -(1 << 23) && cfa.inner < 1 << 23;
 }
 
 // Where a register is saved: relative to the CFA, or to bp.
@@ -311,11 +312,14 @@ bool find_place(const UnwindTable& table, Tracked which, const Term& cfa, std::u
   }
   Term at;
   if (!evaluate(table, work.row.value[which], address, work, at) || at.deref) return false;
-  if (at.base == Base::rbp) place = Place{at.add, true, true};
+  if (at.base == kRbp) place = Place{at.add, true, true};
   else if (at.base == cfa.base && !cfa.deref) place = Place{at.add - cfa.add, true, false};
   else return false;
   return true;
 }
+
+// Index in mcontext_t.gregs of a DWARF column.
+constexpr std::uint8_t kContextIndex[16] = {13, 12, 14, 11, 9, 8, 10, 15, 0, 1, 2, 3, 4, 5, 6, 7};
 
 std::uint8_t encode_bx(const Place& place) {
   if (!place.saved) return 0;
@@ -328,9 +332,8 @@ Rule encode(const UnwindTable& table, std::uint64_t address, CfiWorkspace& work)
   if (work.row.save[kReturn] == Save::undefined) return make_rule(RuleKind::end);
   if (work.fde.signal_frame) return make_rule(RuleKind::sigreturn);
   Term cfa;
-  RuleKind kind;
   std::int32_t field;
-  if (!cfa_term(table, address, work, cfa) || !encode_cfa(cfa, kind, field)) return stop;
+  if (!cfa_term(table, address, work, cfa) || !encode_cfa(cfa, field)) return stop;
   Place ra, bp, bx;
   if (!find_place(table, kReturn, cfa, address, work, ra) || !ra.saved || ra.from_bp || ra.offset != -8) return stop;
   if (!find_place(table, kBp, cfa, address, work, bp) || !fits<std::int16_t>(bp.offset)) return stop;
@@ -339,7 +342,10 @@ Rule encode(const UnwindTable& table, std::uint64_t address, CfiWorkspace& work)
   if (bp.saved) flags |= Rule::kBpSaved;
   if (bp.from_bp) flags |= Rule::kBpFromBp;
   if (bx.from_bp) flags |= Rule::kBxFromBp;
-  return make_rule(kind, field, static_cast<std::int16_t>(bp.offset), bx_known ? encode_bx(bx) : Rule::kBxLost, flags);
+  const auto kind = kind_of(cfa);
+  std::uint8_t bx_slot = bx_known ? encode_bx(bx) : Rule::kBxLost;
+  if (kind == RuleKind::other) bx_slot = kContextIndex[cfa.base];
+  return make_rule(kind, field, static_cast<std::int16_t>(bp.offset), bx_slot, flags);
 }
 
 }  // namespace

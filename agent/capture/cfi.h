@@ -17,6 +17,7 @@ enum class RuleKind : std::uint8_t {
   rsp,        // CFA = sp + cfa
   rbp,        // CFA = bp + cfa
   rbx,        // CFA = bx + cfa
+  other,      // CFA = another register + cfa: for interrupted frames only, whose registers are all known
   deref_rsp,  // CFA = *(sp + inner) + outer: hand-written code that keeps its entry sp in memory
   deref_rbp,  // CFA = *(bp + inner) + outer: functions that realign their stack
   sigreturn,  // sp points at the ucontext of the interrupted frame
@@ -31,7 +32,8 @@ struct Rule {
 
   std::int32_t cfa;        // deref kinds: inner * 256 + outer
   std::int16_t bp_slot;
-  std::uint8_t bx_slot;    // bx is saved at CFA - 8 * bx_slot; 0: bx is the caller's already; kBxLost: unknown
+  std::uint8_t bx_slot;    // bx is saved at CFA - 8 * bx_slot; 0: bx is the caller's already; kBxLost: unknown.
+                           // Kind other: index of the register in mcontext_t.gregs
   std::uint8_t kind_flags; // kind in the low 4 bits, flags above
 
   RuleKind kind() const { return static_cast<RuleKind>(kind_flags & 0x0f); }
@@ -69,10 +71,10 @@ struct CfiWorkspace {
   };
   static constexpr std::uint8_t kCfaExpression = 0xff, kCfaUnsupported = 0xfe;
 
-  // A value that is known up to registers: base + add, or *(base + inner) + add.
+  // A value that is known up to a register: base + add, or *(base + inner) + add.
   struct Term {
-    enum class Base : std::uint8_t { constant, rsp, rbp, rbx };
-    Base base;
+    static constexpr std::uint8_t kConstant = 0xff;
+    std::uint8_t base;  // DWARF column, or kConstant
     bool deref;
     std::int64_t inner, add;
   };

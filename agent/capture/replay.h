@@ -45,6 +45,7 @@ struct WalkCache {
   std::uint32_t complete;
   std::uint32_t first_guess;            // 1 + the outermost guessed frame, 0: none
   CfiWorkspace work;
+  std::uint64_t general[17];            // registers of the last interrupted frame that was passed
   alignas(1024) ReplayBlock blocks[kMaxFrames / ReplayBlock::kFrames];
   ScratchFrame scratch[kMaxFrames];
   unsigned char copy[kCopyBytes];

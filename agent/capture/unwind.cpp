@@ -14,7 +14,8 @@ const std::uint64_t kWalkCacheBytes = sizeof(WalkCache);
 namespace {
 
 // Offsets in the ucontext that the kernel leaves at sp when a handler returns (struct ucontext, asm/sigcontext.h).
-constexpr std::uint64_t kUcontextBp = 120, kUcontextBx = 128, kUcontextSp = 160, kUcontextPc = 168;
+constexpr std::uint64_t kUcontextGeneral = 40, kUcontextBp = 120, kUcontextSp = 160, kUcontextPc = 168;
+constexpr unsigned kGeneralBp = 10, kGeneralBx = 11, kGeneralSp = 15, kGeneralPc = 16;  // in gregs
 constexpr std::uint64_t kMaxFrameBytes = 1 << 20;  // where no bounds are known
 constexpr std::uint32_t kFoldedFrames = 16;
 
@@ -61,7 +62,9 @@ class Walker {
   WalkCache& cache_;
   const StackBounds thread_, alternate_;
   StackRegion region_;
-  std::uint64_t salt_, look_ = 0, sp_ = 0, bp_ = 0, bx_ = 0;
+  std::uint64_t salt_, look_ = 0, sp_ = 0, bp_ = 0;
+  const std::uint64_t* general_ = nullptr;  // all registers of the frame general_at_ of scratch
+  std::uint32_t general_at_ = 0;
   std::uint32_t count_ = 0;       // frames in scratch
   std::uint32_t kept_ = 0;        // kept frames that may still be met
   std::uint32_t taken_ = 0;       // kept frames that were verified and are the rest
@@ -124,23 +127,21 @@ Rule Walker::guess() {
   return make_rule(RuleKind::rbp, 16, -16, Rule::kBxLost, Rule::kBpSaved);
 }
 
-// bx as the current frame sees it: from the nearest frame inside that saved it, or as it was at the start.
+// bx as the current frame sees it: from the nearest frame inside that saved it, or as it was when interrupted.
 bool Walker::find_bx(std::uint64_t& bx) {
   keepable_ = false;  // the word may lie inside of a state that is otherwise equal
-  for (auto i = count_ ? count_ - 1 : 0; i-- > 0;) {
+  for (auto i = count_ ? count_ - 1 : 0; i-- > general_at_;) {
     const auto& inner = cache_.scratch[i];
     const Rule rule = rule_for(inner.look);
-    std::uint64_t at = cache_.scratch[i + 1].sp;
-    if (rule.kind() == RuleKind::sigreturn) at = inner.sp + kUcontextBx;
-    else if (rule.bx_slot == Rule::kBxLost) return false;
-    else if (rule.bx_slot == 0) continue;
-    else at = (rule.flags() & Rule::kBxFromBp ? inner.bp : at) - 8ull * rule.bx_slot;
+    if (rule.kind() == RuleKind::other || rule.bx_slot == Rule::kBxLost) return false;
+    if (rule.bx_slot == 0) continue;
+    const auto at = (rule.flags() & Rule::kBxFromBp ? inner.bp : cache_.scratch[i + 1].sp) - 8ull * rule.bx_slot;
     if (!region_.holds(at)) return false;
     bx = region_.word(at);
     return true;
   }
-  bx = bx_;
-  return bx != 0;
+  if (general_) bx = general_[kGeneralBx];
+  return general_ != nullptr;
 }
 
 // On to the caller whose CFA is known.
@@ -164,10 +165,13 @@ inline bool Walker::to_caller(Rule rule, std::uint64_t cfa, ScratchFrame& frame)
 
 bool Walker::to_interrupted(ScratchFrame& frame) {
   const auto context = sp_;
-  if (!readable(context + kUcontextBp) || !region_.holds(context + kUcontextPc)) return false;
-  bp_ = region_.word(context + kUcontextBp);
-  sp_ = region_.word(context + kUcontextSp);
-  look_ = region_.word(context + kUcontextPc);
+  if (!readable(context + kUcontextGeneral) || !region_.holds(context + kUcontextPc)) return false;
+  for (unsigned i = 0; i <= kGeneralPc; ++i) cache_.general[i] = region_.word(context + kUcontextGeneral + 8 * i);
+  general_ = cache_.general;
+  general_at_ = count_;
+  bp_ = general_[kGeneralBp];
+  sp_ = general_[kGeneralSp];
+  look_ = general_[kGeneralPc];
   frame.bp_at = context + kUcontextBp;
   frame.special = (context + kUcontextSp) | ScratchFrame::kSigreturn;
   if (sp_ <= context) keepable_ = false;
@@ -176,10 +180,14 @@ bool Walker::to_interrupted(ScratchFrame& frame) {
 }
 
 __attribute__((noinline)) bool Walker::step_rare(Rule rule, ScratchFrame& frame) {
+  const auto offset = static_cast<std::uint64_t>(static_cast<std::int64_t>(rule.cfa));
   std::uint64_t at = 0, bx = 0;
   switch (rule.kind()) {
     case RuleKind::rbx:
-      return find_bx(bx) && to_caller(rule, bx + static_cast<std::uint64_t>(static_cast<std::int64_t>(rule.cfa)), frame);
+      return find_bx(bx) && to_caller(rule, bx + offset, frame);
+    case RuleKind::other:
+      keepable_ = false;
+      return general_ && count_ == general_at_ + 1 && to_caller(rule, general_[rule.bx_slot] + offset, frame);
     case RuleKind::deref_rsp: case RuleKind::deref_rbp:
       at = (rule.kind() == RuleKind::deref_rsp ? sp_ : bp_) + static_cast<std::uint64_t>(static_cast<std::int64_t>(rule.inner()));
       if (at % 8 != 0 || !readable(at)) return false;
@@ -229,7 +237,7 @@ Walk Walker::run(const Registers& from, bool interrupted, std::uint32_t skip) {
   look_ = interrupted ? from.pc : from.pc - 1;
   sp_ = from.sp;
   bp_ = from.bp;
-  bx_ = from.bx;
+  general_ = from.general;
   enter_region();
   for (; skip > 0; --skip)
     if (!step(rule_for(look_), cache_.scratch[0])) return Walk{};

@@ -19,7 +19,9 @@ inline constexpr std::uint32_t kMaxFrames = 2048;  // deeper stacks keep at leas
 
 struct Registers {
   std::uint64_t pc, sp, bp;
-  std::uint64_t bx = 0;  // of an interrupted frame; 0 when not known: the few rules that need it then end the walk
+  // All registers of an interrupted frame (ucontext_t.uc_mcontext.gregs); null: not known, and the walk ends early in the few
+  // instructions whose rule needs one, such as prologues that realign the stack and the lazy binder.
+  const std::uint64_t* general = nullptr;
 };
 
 // Readable addresses of the running thread's stack: all of [sp, high) may be read when low <= sp < high.
