@@ -46,7 +46,7 @@ def functions_of(library):
         if header:
             current, depth = functions.setdefault(header.group(1), Function(header.group(1))), 0
             continue
-        instruction = re.match(r"^\s+[0-9a-f]+:\s+(\S+)\s*(.*?)\s*(#.*)?$", line)
+        instruction = re.match(r"^\s+[0-9a-f]+:\s+(?:(?:addr32|bnd|notrack|data16)\s+)*(\S+)\s*(.*?)\s*(#.*)?$", line)
         if current is None or not instruction:
             continue
         mnemonic, operands = instruction.group(1), instruction.group(2)

@@ -17,9 +17,14 @@ extern "C" void shallow() {{ char block[100]; touch(block); __asm__ volatile("")
 extern "C" void deep() {{ middle(); __asm__ volatile(""); }}
 extern "C" int recursive(int n) {{ char block[16]; touch(block); return n ? recursive(n - 1) + block[0] : 0; }}
 extern "C" void variable(int n) {{ touch(__builtin_alloca(n)); __asm__ volatile(""); }}
+__attribute__((visibility("default"))) void in_another_file();
+extern "C" void relaxed() {{ in_another_file(); __asm__ volatile(""); }}
 extern "C" void (*outside)();
 extern "C" void calls_out() {{ outside(); __asm__ volatile(""); }}
 '''
+
+# Without a procedure linkage table calls go through the offset table; the linker makes them direct again, with a prefix.
+ANOTHER = 'extern "C" void touch(void*); void in_another_file() { char block[700]; touch(block); }\n'
 
 
 class StackGuardTest(unittest.TestCase):
@@ -28,10 +33,12 @@ class StackGuardTest(unittest.TestCase):
         cls.folder = tempfile.TemporaryDirectory()
         path = os.path.join(cls.folder.name, "sample.cpp")
         cls.library = os.path.join(cls.folder.name, "libsample.so")
-        with open(path, "w", encoding="utf-8") as out:
-            out.write(SOURCE)
-        subprocess.run(["g++", "-O2", "-shared", "-fPIC", "-fvisibility=default", "-Wl,-Bsymbolic", "-fno-optimize-sibling-calls",
-                        path, "-o", cls.library], check=True, timeout=60)
+        another = os.path.join(cls.folder.name, "another.cpp")
+        for name, source in ((path, SOURCE), (another, ANOTHER)):
+            with open(name, "w", encoding="utf-8") as out:
+                out.write(source)
+        subprocess.run(["g++", "-O2", "-shared", "-fPIC", "-fvisibility=default", "-fno-plt", "-Wl,-Bsymbolic", "-fno-optimize-sibling-calls",
+                        path, another, "-o", cls.library], check=True, timeout=60)
 
     @classmethod
     def tearDownClass(cls):
@@ -50,6 +57,9 @@ class StackGuardTest(unittest.TestCase):
     def test_path_of_calls(self):
         self.assertTrue(self.violations("deep", 900))
         self.assertEqual(self.violations("deep", 1200), [])
+
+    def test_path_into_another_file(self):
+        self.assertTrue(self.violations("relaxed", 600))
 
     def test_recursion_and_run_time_amounts(self):
         self.assertTrue(self.violations("recursive", 1 << 20))
