@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/auxv.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
 
@@ -37,7 +38,24 @@ constexpr std::uint32_t kMaxNodes = 384 * 1024;
 constexpr int kMadvWipeOnFork = 18;
 constexpr std::uint64_t kLockWaitNs = 200'000'000;
 
-constinit char text_buffer[8192];  // under the drain lock, or before any other thread runs
+// Under the drain lock, or before any other thread runs; static since a signal stack may be small.
+constinit char text_buffer[8192];
+constinit utsname machine_names;
+
+const utsname& read_machine_names() {
+  sys::call(__NR_uname, sys::arg(&machine_names));
+  return machine_names;
+}
+
+// Start of the process on CLOCK_BOOTTIME: field 22 of /proc/self/stat, in ticks of USER_HZ (proc(5)).
+std::uint64_t process_start_ns() {
+  const auto stat = read_kernel_file("/proc/self/stat", text_buffer, sizeof text_buffer);
+  const auto close = stat.rfind(')');
+  if (close == std::string_view::npos) return 0;
+  Scanner fields(std::string_view(stat.data() + close + 1, stat.size() - close - 1));
+  for (int field = 3; field < 22; ++field) fields.word();
+  return Scanner(fields.word()).number() * 10'000'000;
+}
 
 void read_link(const char* path, char* buffer, std::size_t size) {
   const long got = sys::call(__NR_readlink, sys::arg(path), sys::arg(buffer), static_cast<long>(size - 1));
@@ -47,6 +65,12 @@ void read_link(const char* path, char* buffer, std::size_t size) {
 std::string_view base_name(std::string_view path) {
   const auto slash = path.rfind('/');
   return slash == std::string_view::npos ? path : std::string_view(path.data() + slash + 1, path.size() - slash - 1);
+}
+
+// What the user typed: the name given to exec (a link or a script keeps its own), of the file otherwise.
+std::string_view program_name() {
+  const auto* given = reinterpret_cast<const char*>(getauxval(AT_EXECFN));
+  return base_name(given && *given ? given : "program");
 }
 
 }  // namespace
@@ -142,8 +166,6 @@ void Session::expand_output(char* path, std::size_t size) const {
   Text text(path, size);
   const std::string_view pattern(options_.output);
   if (!pattern.starts_with('/') && folder_[0]) text.add(folder_).add("/");
-  utsname names{};
-  sys::call(__NR_uname, sys::arg(&names));
   for (std::size_t i = 0; i < pattern.size(); ++i) {
     if (pattern[i] != '%' || i + 1 == pattern.size()) {
       text.add_char(pattern[i]);
@@ -151,8 +173,8 @@ void Session::expand_output(char* path, std::size_t size) const {
     }
     switch (pattern[++i]) {
       case 'p': text.add_number(pid_); break;
-      case 'e': text.add(base_name(executable_)); break;
-      case 'h': text.add(names.nodename); break;
+      case 'e': text.add(program_name()); break;
+      case 'h': text.add(read_machine_names().nodename); break;
       default: text.add_char(pattern[i]);
     }
   }
@@ -174,13 +196,13 @@ bool Session::open_dump() {
 }
 
 void Session::write_preamble() {
-  utsname names{};
-  sys::call(__NR_uname, sys::arg(&names));
+  const utsname& names = read_machine_names();
   trace::Session record;
   record.pid = pid_;
   record.parent_pid = static_cast<std::uint64_t>(sys::call(__NR_getppid));
   record.started_mono_ns = started_ns_;
   record.started_realtime_ns = capture::realtime_ns() - since_start();
+  record.process_started_mono_ns = process_start_ns();
   record.hostname = names.nodename;
   record.program = executable_;
   record.command = read_kernel_file("/proc/self/cmdline", text_buffer, sizeof text_buffer);

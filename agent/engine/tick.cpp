@@ -109,7 +109,7 @@ AgentCost Session::cost() const {
     cost.handler_ns += block->handler_ns.load(std::memory_order_relaxed);
     if (block->state.load(std::memory_order_relaxed) == capture::ThreadState::live) cost.samples += block->samples.load(std::memory_order_relaxed);
   }
-  constexpr std::uint64_t kHookNs = 6'000;  // creating and ending a recorded thread, measured; docs/performance.md
+  constexpr std::uint64_t kHookNs = 3'000;  // CPU time of creating and ending a recorded thread, measured; docs/performance.md
   cost.hook_ns = (threads_.started() - 1) * kHookNs;
   cost.memory_bytes = threads * sizeof(ThreadBlock) + stacks_.resident_bytes() + unwinder.resident_bytes() + stack_writer_.resident_bytes();
   return cost;
