@@ -14,6 +14,9 @@ namespace {
 
 __attribute__((constructor)) void start() {
   tailback::real::resolve_all();
+  dl_find_object own;
+  if (_dl_find_object(reinterpret_cast<void*>(&start), &own) == 0)
+    session.unwinder.hide({reinterpret_cast<std::uint64_t>(own.dlfo_map_start), reinterpret_cast<std::uint64_t>(own.dlfo_map_end)});
   session.start(environ, {tailback::real::sigaction_, tailback::real::pthread_create_});
   if (!tailback::capture::recording()) return;
   __register_atfork([] { session.before_fork(); }, [] { session.after_fork_in_parent(); }, [] { session.after_fork_in_child(); },

@@ -21,8 +21,8 @@ constexpr std::uint32_t kFoldedFrames = 16;
 
 class Walker {
  public:
-  Walker(CodeMap& code, StackTable& stacks, RuleCache& rules, WalkCache& cache, StackBounds thread, StackBounds alternate)
-      : code_(code), stacks_(stacks), rules_(rules), cache_(cache), thread_(thread), alternate_(alternate) {
+  Walker(CodeMap& code, StackTable& stacks, RuleCache& rules, WalkCache& cache, StackBounds thread, StackBounds alternate, CodeSpan hidden)
+      : code_(code), stacks_(stacks), rules_(rules), cache_(cache), thread_(thread), alternate_(alternate), hidden_(hidden) {
     const auto generation = code.generation();
     salt_ = RuleCache::salt(generation);
     cache.prepare(generation, thread);
@@ -61,6 +61,7 @@ class Walker {
   RuleCache& rules_;
   WalkCache& cache_;
   const StackBounds thread_, alternate_;
+  const CodeSpan hidden_;
   StackRegion region_;
   std::uint64_t salt_, look_ = 0, sp_ = 0, bp_ = 0;
   const std::uint64_t* general_ = nullptr;  // all registers of the frame general_at_ of scratch
@@ -278,16 +279,21 @@ void Walker::keep_new(std::uint32_t i, StackId node) {
 
 StackId Walker::intern_new(StackId parent, bool keeping) {
   for (auto i = count_; i-- > 0;) {
-    parent = stacks_.intern(parent, cache_.scratch[i].look);
-    if (parent == 0) return 0;
+    const auto look = cache_.scratch[i].look;
+    if (!hidden_.holds(look)) {
+      parent = stacks_.intern(parent, look);
+      if (parent == 0) return 0;
+    }
     if (keeping) keep_new(i, parent);
   }
   return parent;
 }
 
 bool Walker::known_already(StackId parent) const {
-  for (auto i = count_; i-- > 0;)
-    if ((parent = stacks_.find(parent, cache_.scratch[i].look)) == 0) return false;
+  for (auto i = count_; i-- > 0;) {
+    const auto look = cache_.scratch[i].look;
+    if (!hidden_.holds(look) && (parent = stacks_.find(parent, look)) == 0) return false;
+  }
   return true;
 }
 
@@ -334,14 +340,14 @@ bool Unwinder::init(CodeMap& code, StackTable& stacks) {
 }
 
 Walk Unwinder::walk(const Registers& from, bool interrupted, StackBounds thread_stack, StackBounds alternate, WalkCache& cache) {
-  return Walker(*code_, *stacks_, *rules_, cache, thread_stack, alternate).run(from, interrupted, 0);
+  return Walker(*code_, *stacks_, *rules_, cache, thread_stack, alternate, hidden_).run(from, interrupted, 0);
 }
 
 // Its own frame keeps a frame pointer (the builtin forces one), so the caller's state is at hand.
 __attribute__((noinline)) Walk Unwinder::walk_here(std::uint32_t skip, StackBounds thread_stack, WalkCache& cache) {
   const auto frame = reinterpret_cast<std::uint64_t>(__builtin_frame_address(0));
   const Registers caller{load_word(frame + 8), frame + 16, load_word(frame)};
-  return Walker(*code_, *stacks_, *rules_, cache, thread_stack, StackBounds{0, 0}).run(caller, false, skip);
+  return Walker(*code_, *stacks_, *rules_, cache, thread_stack, StackBounds{0, 0}, hidden_).run(caller, false, skip);
 }
 
 Rule Unwinder::rule_at(std::uint64_t address, WalkCache& cache) {

@@ -43,6 +43,12 @@ struct Walk {
 struct WalkCache;
 extern const std::uint64_t kWalkCacheBytes;
 
+// Addresses of code.
+struct CodeSpan {
+  std::uint64_t start, end;
+  bool holds(std::uint64_t address) const { return address - start < end - start; }
+};
+
 class Unwinder {
  public:
   // Reserves the rule cache. Call once, before any thread walks.
@@ -52,6 +58,9 @@ class Unwinder {
   // `alternate`: bounds of the signal stack in use according to ucontext.uc_stack, or {0, 0}.
   // The stack of an incomplete walk starts at a node of kind unknown_beyond.
   Walk walk(const Registers& from, bool interrupted, StackBounds thread_stack, StackBounds alternate, WalkCache& cache);
+
+  // Frames in this code, the agent's own, are walked through but not part of any stack. Call before any thread walks.
+  void hide(CodeSpan code) { hidden_ = code; }
 
   // As walk(), from the caller's own frame, leaving out `skip` innermost frames (0: the function that calls walk_here).
   Walk walk_here(std::uint32_t skip, StackBounds thread_stack, WalkCache& cache);
@@ -68,6 +77,7 @@ class Unwinder {
   CodeMap* code_ = nullptr;
   StackTable* stacks_ = nullptr;
   struct RuleCache* rules_ = nullptr;
+  CodeSpan hidden_{0, 0};
 };
 
 }  // namespace tailback::capture
