@@ -76,6 +76,7 @@ struct Setting {
   Comparison mine;
   Setting() {
     comparison = &mine;
+    Survival::install();
     RandomCalls::jumps = true;
     nested = 0;
   }

@@ -15,6 +15,7 @@
 #include "agent/capture/pages.h"
 #include "agent/capture/stacks.h"
 #include "agent/capture/unwind.h"
+#include "tests/oracle/survive.h"
 
 namespace tailback::oracle {
 
@@ -93,6 +94,7 @@ struct Comparison {
   std::uint64_t compared = 0, asked = 0, not_replayed = 0, incomplete = 0, guessed = 0, partial = 0;
   std::uint64_t different = 0;  // other frames than the oracle's
   std::uint64_t shorter = 0;    // ours gave up, and said so, where the oracle went on
+  std::uint64_t oracle_crashed = 0;
   bool last_complete = false;
   std::uint64_t first_different = 0;  // pc
   Frames first_ours, first_theirs;
@@ -131,8 +133,8 @@ struct Comparison {
   }
 
   void print() const {
-    std::printf("walks %lu compared %lu different %lu shorter %lu incomplete %lu replay/full differ %lu guessed %lu partial %lu\n", compared,
-                asked, different, shorter, incomplete, not_replayed, guessed, partial);
+    std::printf("walks %lu compared %lu different %lu shorter %lu incomplete %lu replay/full differ %lu guessed %lu partial %lu oracle crashed %lu\n",
+                compared, asked, different, shorter, incomplete, not_replayed, guessed, partial, oracle_crashed);
     if (!different) return;
     std::printf("first difference at %#lx\n", first_different);
     for (unsigned i = 0; i < first_ours.count || i < first_theirs.count; ++i)
@@ -197,7 +199,10 @@ inline void compare_interrupted(Comparison& comparison, const ucontext_t& contex
                                 capture::StackBounds not_inside = {0, 0}) {
   const auto from = registers_of(context);
   if (!walk_both(comparison, from, not_inside)) return;
-  backtrace(comparison.theirs);
+  if (!Survival::attempt([&] { backtrace(comparison.theirs); })) {
+    ++comparison.oracle_crashed;
+    return;
+  }
   unsigned interrupted = 0;
   while (interrupted < comparison.theirs.count && comparison.theirs.look[interrupted] != from.pc) ++interrupted;
   comparison.compare(0, interrupted, from.pc);
@@ -208,6 +213,7 @@ inline void compare_interrupted(Comparison& comparison, const ucontext_t& contex
     (comparison).print();                                 \
     EXPECT_GE((comparison).asked, (at_least));            \
     EXPECT_EQ((comparison).different, 0u);                \
+    EXPECT_LE((comparison).oracle_crashed, 1 + (comparison).asked / 2000); \
     EXPECT_LE((comparison).shorter, (comparison).asked / 2000); \
     EXPECT_EQ((comparison).not_replayed, 0u);             \
   } while (0)

@@ -19,6 +19,7 @@
 namespace tailback::oracle {
 
 inline volatile double sink;
+inline std::size_t most_bytes = 300'000;
 
 inline int compare_ints(const void* left, const void* right) {
   return *static_cast<const int*>(left) - *static_cast<const int*>(right);
@@ -43,7 +44,7 @@ inline void format_some() {
 inline void allocate_some() {
   std::map<std::string, int> map;
   for (int i = 0; i < 20; ++i) map[std::to_string(RandomCalls::random() % 100)] = i;
-  std::vector<char> bytes(RandomCalls::random() % 300'000, 'x');
+  std::vector<char> bytes(RandomCalls::random() % most_bytes, 'x');
   std::vector<char> more(bytes);
   std::memmove(more.data(), bytes.data(), bytes.size());
   sink = static_cast<double>(map.size()) + (bytes.empty() ? 0 : more[bytes.size() / 2]);
