@@ -62,7 +62,8 @@ ChildRequest child_request(const Arguments& command, const ProgramCheck& program
   return request;
 }
 
-void print_remarks(const ProgramCheck& program) {
+void print_hints(const ProgramCheck& program, const std::vector<std::string>& notes) {
+  for (const std::string& note : notes) message(note);
   for (const Remark& remark : program.remarks) message(remark.what + "; " + remark.remedy);
 }
 
@@ -82,11 +83,10 @@ int cmd_record(const Arguments& arguments) {
   const Library library = needed_library();
   const std::string* pattern = options.find("output");
   const OutputPattern output(pattern ? *pattern : "");
-  output.prepare_folder();
+  output.check_folder();
 
   const std::vector<std::string> notes = options.not_in_this_version();
-  for (const std::string& note : notes) message(note);
-  print_remarks(program);
+  if (!options.quiet()) print_hints(program, notes);
   const ChildResult child = run_child(child_request(command, program, library, options, output, force));
   if (child.exec_error)
     throw Failure(child.exec_error == ENOENT ? kNotFound : kNotExecutable,

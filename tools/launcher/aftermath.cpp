@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <limits>
 
 #include "analyzers/pipeline.h"
 #include "tools/launcher/dump_append.h"
@@ -34,6 +35,10 @@ std::string missing_dump_cause(const Aftermath& recorded) {
                   "          and see 'tailback doctor PROGRAM'";
 }
 
+std::uint64_t limit_of(const DumpSummary& dump) {
+  return dump.max_bytes ? std::max(dump.max_bytes, dump.used_bytes) : std::numeric_limits<std::uint64_t>::max();
+}
+
 // What only the launcher knows goes into the dump of the process it started; the last one, when it executed others in place.
 void add_launcher_records(const Aftermath& recorded, const std::vector<DumpSummary>& dumps) {
   const DumpSummary* last = nullptr;
@@ -41,7 +46,7 @@ void add_launcher_records(const Aftermath& recorded, const std::vector<DumpSumma
     if (dump.pid == static_cast<std::uint64_t>(recorded.child.pid) && (!last || dump.started_realtime_ns > last->started_realtime_ns)) last = &dump;
   for (const DumpSummary& dump : dumps) {
     if (dump.still_running) continue;
-    DumpAppender appender(dump.path);
+    DumpAppender appender(dump.path, limit_of(dump));
     if (!appender.open()) {
       message(fmt::format("cannot complete {}: {}", dump.path, appender.error()));
       continue;
@@ -53,22 +58,19 @@ void add_launcher_records(const Aftermath& recorded, const std::vector<DumpSumma
   }
 }
 
-void add_symbols(const std::string& path, const analyzers::Recording& recording, const analyzers::Symbols& symbols) {
-  DumpAppender appender(path);
+void add_symbols(const DumpSummary& dump, const analyzers::Recording& recording, const analyzers::Symbols& symbols) {
+  DumpAppender appender(dump.path, limit_of(dump));
   if (appender.open()) append_frames(appender, recording, symbols, kMostSymbolBytes);
-  if (!appender.error().empty()) message(fmt::format("cannot add the names of functions to {}: {}", path, appender.error()));
+  if (!appender.error().empty()) message(fmt::format("cannot add the names of functions to {}: {}", dump.path, appender.error()));
 }
 
 void add_symbols_of_all(const analyzers::Model& model, const std::vector<DumpSummary>& dumps) {
-  const auto running = [&](const std::string& path) {
-    return std::any_of(dumps.begin(), dumps.end(), [&](const auto& dump) { return dump.path == path && dump.still_running; });
+  const auto closed = [&](const std::string& path) {
+    return std::find_if(dumps.begin(), dumps.end(), [&](const auto& dump) { return dump.path == path && !dump.still_running; });
   };
-  if (!running(model.recording.path)) add_symbols(model.recording.path, model.recording, *model.symbols);
-  for (const analyzers::Recording& other : model.others) {
-    if (running(other.path)) continue;
-    const analyzers::Symbols symbols(other, {});
-    add_symbols(other.path, other, symbols);
-  }
+  if (const auto dump = closed(model.recording.path); dump != dumps.end()) add_symbols(*dump, model.recording, *model.symbols);
+  for (const analyzers::Recording& other : model.others)
+    if (const auto dump = closed(other.path); dump != dumps.end()) add_symbols(*dump, other, analyzers::Symbols(other, {}));
 }
 
 std::string near_path(const std::string& path) {

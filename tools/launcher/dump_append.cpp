@@ -36,7 +36,7 @@ bool read_at(int file, T& value, std::uint64_t offset) {
 
 }  // namespace
 
-DumpAppender::DumpAppender(const std::string& path) {
+DumpAppender::DumpAppender(const std::string& path, std::uint64_t most_bytes) : most_bytes_(most_bytes) {
   file_ = ::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
   if (file_ < 0) {
     error_ = std::strerror(errno);

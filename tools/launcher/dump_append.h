@@ -12,8 +12,8 @@ namespace tailback::tools {
 
 class DumpAppender {
  public:
-  // Opens the dump and cuts it to its used length. `error` says why it is not open().
-  explicit DumpAppender(const std::string& path);
+  // Opens the dump and cuts it to its used length; it will not grow beyond `most_bytes`. error() says why it is not open().
+  DumpAppender(const std::string& path, std::uint64_t most_bytes);
   ~DumpAppender();
   DumpAppender(const DumpAppender&) = delete;
   DumpAppender& operator=(const DumpAppender&) = delete;
@@ -21,12 +21,13 @@ class DumpAppender {
   bool open() const { return file_ >= 0; }
   const std::string& error() const { return error_; }
 
-  // False when the record could not be added (disk full, not open).
+  // False when the record could not be added (disk full, limit reached, not open).
   template <class Event>
   bool append(const Event& event) {
     const std::size_t size = trace::encoded_size(event);
     if (size > room_for_records() || !open()) return false;
     if (records_.size() + size > room_for_records() && !flush()) return false;
+    if (next_block_ + sizeof(trace::BlockHeader) + records_.size() + size > most_bytes_) return false;
     const std::size_t at = records_.size();
     records_.resize(at + size);
     trace::encode(event, records_.data() + at, size);
@@ -43,6 +44,7 @@ class DumpAppender {
   bool set_used(std::uint64_t used);
 
   int file_ = -1;
+  std::uint64_t most_bytes_;
   std::string error_;
   trace::FileHeader header_{};
   std::uint64_t next_block_ = 0;  // offset

@@ -35,13 +35,16 @@ bool written_before(const char* path, std::uint64_t realtime_ns) {
   return written + kClockSlackNs < realtime_ns;
 }
 
+void read_number(std::string_view text, std::uint64_t& value) { std::from_chars(text.data(), text.data() + text.size(), value); }
+
 struct Figures {
   DumpSummary& summary;
   std::unordered_map<std::uint64_t, std::uint64_t> cpu_of_thread;
 
   void operator()(const trace::Session& session) const { summary.pid = session.pid; }
   void operator()(const trace::Option& option) const {
-    if (option.name == "root_pid") std::from_chars(option.value.data(), option.value.data() + option.value.size(), summary.root_pid);
+    if (option.name == "root_pid") read_number(option.value, summary.root_pid);
+    if (option.name == "max_size") read_number(option.value, summary.max_bytes);
   }
   void operator()(const trace::ThreadState& state) { cpu_of_thread[state.thread] = state.cpu_ns; }
   void operator()(const trace::ThreadGroup& group) const { summary.cpu_ns += group.cpu_ns; }

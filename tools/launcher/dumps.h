@@ -16,6 +16,7 @@ struct DumpSummary {
   std::uint64_t cpu_ns = 0;        // of all threads, as far as counted
   std::uint64_t started_realtime_ns = 0;
   std::uint64_t used_bytes = 0;
+  std::uint64_t max_bytes = 0;     // limit of its size in force
   bool ended = false;              // the recording was closed in order
   bool still_running = false;      // not closed and the process is there
 };

@@ -11,6 +11,7 @@
 #include <filesystem>
 
 #include "tools/command.h"
+#include "tools/messages.h"
 
 namespace tailback::tools {
 
@@ -97,12 +98,11 @@ bool OutputPattern::matches(const std::string& file_name) const {
   return ::fnmatch(glob.c_str(), file_name.c_str(), 0) == 0 || ::fnmatch((glob + ".[0-9]*").c_str(), file_name.c_str(), 0) == 0;
 }
 
-void OutputPattern::prepare_folder() const {
+void OutputPattern::check_folder() const {
   const std::string path = folder();
-  std::error_code error;
-  std::filesystem::create_directories(path, error);
-  if (error && !is_folder(path))
-    throw Failure(kNotStarted, fmt::format("cannot create the folder {} for the dump: {}; choose another with --output", path, error.message()));
+  if (!is_folder(path))
+    throw Failure(kNotStarted, fmt::format("there is no folder {} to write the dump into; create it (mkdir -p {}), or choose another with --output",
+                                           path, shell_quoted(path)));
   if (::access(path.c_str(), W_OK | X_OK) != 0)
     throw Failure(kNotStarted, fmt::format("cannot write a dump into {}: {}; choose another folder with --output", path, std::strerror(errno)));
 }

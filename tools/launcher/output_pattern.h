@@ -18,7 +18,7 @@ class OutputPattern {
   // Whether a file of that name in folder() may be a dump of this pattern, suffixes .1, .2, ... included.
   bool matches(const std::string& file_name) const;
 
-  void prepare_folder() const;  // creates it where missing and checks that it can be written to
+  void check_folder() const;  // that it is there and can be written to
 
  private:
   std::string pattern_;

@@ -28,7 +28,7 @@ constexpr std::array kTimeUnits = {Unit{"", 1}, Unit{"s", 1}, Unit{"ms", 1e-3}, 
                                    Unit{"min", 60}, Unit{"h", 3600}};
 constexpr double kLongestSeconds = 1e8;  // three years; the agent keeps nanoseconds in 64 bits
 constexpr double kMostBytes = 1e17;
-constexpr std::uint64_t kSmallestDump = 1 << 20;
+constexpr std::uint64_t kSmallestDump = 128 << 10;
 
 std::string lower(std::string_view text) {
   std::string out(text);
@@ -90,7 +90,7 @@ std::string bytes_value(const std::string& text) {
 
 std::string dump_size_value(const std::string& text) {
   const std::uint64_t bytes = parse_bytes(text);
-  if (bytes < kSmallestDump) throw std::invalid_argument("at least 1M: a smaller dump would hold nothing useful");
+  if (bytes < kSmallestDump) throw std::invalid_argument("at least 128k: a smaller dump would hold nothing useful");
   return std::to_string(bytes);
 }
 

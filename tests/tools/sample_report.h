@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reports made by hand for the tests of the formatters: one with everything in it, one of a program with nothing to fix, one
+// with names that no formatter may trust.
+#pragma once
+#include "analyzers/report.h"
+
+namespace tailback::testing {
+
+inline analyzers::Frame frame(std::string function, std::string file, std::uint32_t line, std::string module, bool inlined = false) {
+  return {std::move(function), "", std::move(file), line, std::move(module), 0x401000 + line, inlined};
+}
+
+inline std::vector<analyzers::Frame> recursive_stack(std::size_t depth) {
+  std::vector<analyzers::Frame> frames = {frame("weigh", "tree.h", 12, "planner", true), frame("score", "tree.cc", 40, "planner")};
+  for (std::size_t i = 0; i < depth; ++i) frames.push_back(frame("descend", "tree.cc", 77, "planner"));
+  for (const char* name : {"plan_route", "plan_all", "handle_request", "dispatch", "run_worker", "Worker::main", "Worker::start"})
+    frames.push_back(frame(name, "worker.cc", 100, "planner"));
+  for (const char* name : {"execute_native_thread_routine", "start_thread", "clone3"}) frames.push_back(frame(name, "", 0, "libc.so.6"));
+  return frames;
+}
+
+inline analyzers::Finding hot_finding() {
+  analyzers::Finding finding;
+  finding.rule = "cpu-hotspot";
+  finding.severity = analyzers::Severity::high;
+  finding.title = "Recompiling a regular expression for every line takes 61 % of the CPU time";
+  finding.confidence = 0.9;
+  finding.gain = {"cpu_time", 0.58, 0.49, 0.61, "CPU time below the constructor, without one compilation kept for reuse"};
+  finding.culprit = frame("parse_line", "src/parser.cc", 88, "planner");
+  finding.evidence = {{"CPU time compiling", 12.25, "seconds"}, {"share of all CPU time", 0.61, "fraction"},
+                      {"compilations", 184220.0, "count"}, {"pattern", std::string("regex compiled in a loop"), ""}};
+  finding.stacks = {{"cpu", 9.5, "seconds", recursive_stack(140)}};
+  finding.advice = {"Make the expression at parser.cc:88 a static const object, so that it is compiled once.",
+                    "If the pattern changes, keep the compiled ones in a map by pattern."};
+  finding.verify = "Record again: parse_line should fall below 5 % of the CPU time.";
+  return finding;
+}
+
+inline analyzers::Finding churn_finding() {
+  analyzers::Finding finding;
+  finding.rule = "thread-churn";
+  finding.category = analyzers::Category::pools;
+  finding.severity = analyzers::Severity::medium;
+  finding.title = "A thread is made for each request: 1,840 threads a second live 1.1 ms each";
+  finding.confidence = 0.8;
+  finding.gain = {"latency", 0, 0, 0.1, ""};
+  finding.culprit = frame("accept_loop", "", 0, "planner");
+  finding.evidence = {{"threads created", 22080.0, "count"}};
+  finding.advice = {"Use a pool of as many threads as there are CPUs."};
+  return finding;
+}
+
+inline analyzers::ThreadRow thread_row(std::uint64_t id, std::string name, double cpu, std::uint64_t count = 1) {
+  analyzers::ThreadRow row;
+  row.id = id;
+  row.tid = 4000 + id;
+  row.name = std::move(name);
+  row.start_routine = "worker_main(void*)";
+  row.end_seconds = 12.5;
+  row.cpu_seconds = cpu;
+  row.user_seconds = cpu * 0.9;
+  row.system_seconds = cpu * 0.1;
+  if (id % 2) row.run_delay_seconds = cpu / 10;
+  row.sampled_seconds = cpu * 0.99;
+  row.unsampled_seconds = cpu * 0.01;
+  row.samples = static_cast<std::uint64_t>(cpu * 199);
+  row.count = count;
+  if (id == 2) row.creation_stack = {frame("start_workers", "worker.cc", 31, "planner")};
+  return row;
+}
+
+inline analyzers::Report full_report() {
+  analyzers::Report report;
+  report.target = {{"./planner", "--input", "cities.csv"}, 4001, 0, "2026-01-01T00:00:00Z", 12.5, 2, "build-host", true};
+  report.summary = {12.5, 20.1, 0.804, 9, 188743680, "degraded", "Most CPU time goes into compiling one regular expression again and again."};
+  report.findings = {hot_finding(), churn_finding()};
+  for (std::uint64_t id = 1; id <= 9; ++id) report.threads.push_back(thread_row(id, id == 1 ? "main" : "worker", 4.0 / static_cast<double>(id)));
+  report.threads.push_back(thread_row(10, "request", 0.4, 22080));
+  report.rules = {{"cpu-hotspot", analyzers::RuleOutcome::found, ""},
+                  {"cpu-spin", analyzers::RuleOutcome::fine, "no thread was busy in a loop that only waits; the longest was 0.2 % of its CPU time"},
+                  {"cpu-saturated", analyzers::RuleOutcome::not_applicable, "the machine's load is missing from the dump"}};
+  report.recording = {3, "CPU time by thread is exact; stacks are sampled at 199 Hz", 0.0004, 0.02, 0.004, 1468006, {"libfoo.so.1: no symbols; install libfoo1-dbgsym"}};
+  return report;
+}
+
+inline analyzers::Report clean_report() {
+  analyzers::Report report;
+  report.target = {{"/usr/bin/true"}, 7, std::nullopt, "", 0, 1, "", false};
+  report.summary = {0, 0, 0, 1, 0, "healthy", "Nothing to fix was found."};
+  return report;
+}
+
+// Escape sequences, line ends, broken UTF-8, very long words, figures that are none.
+inline analyzers::Report hostile_report() {
+  analyzers::Report report = full_report();
+  const std::string hostile = std::string("a\x1b]0;title\x07 \n\xff\xfe\xc3( </script> \"; rm ") + std::string(300, 'x');
+  report.target.command = {hostile, ""};
+  report.target.hostname = hostile;
+  report.summary.headline = hostile;
+  report.summary.cpu_seconds = 1.0 / 0.0;
+  for (analyzers::Finding& finding : report.findings) {
+    finding.title = finding.verify = finding.gain.how = hostile;
+    finding.culprit.function = finding.culprit.file = hostile;
+    finding.evidence.push_back({hostile, hostile, hostile});
+    finding.advice.push_back(hostile);
+    for (analyzers::StackEvidence& stack : finding.stacks)
+      for (analyzers::Frame& frame : stack.frames) frame.function = frame.full_name = frame.module = hostile;
+  }
+  for (analyzers::ThreadRow& row : report.threads) row.name = hostile;
+  report.rules[1].detail = hostile;
+  report.recording.notes = {hostile};
+  return report;
+}
+
+}  // namespace tailback::testing
