@@ -21,6 +21,7 @@ namespace sys = capture::sys;
 namespace {
 
 constexpr std::uint64_t kSmallestDump = 1 << 20;
+constexpr std::uint64_t kReserveBytes = 2 * trace::kBlockBytes;
 constexpr int kMadvPopulateWrite = 23;  // Linux 5.14
 
 template <class T>
@@ -73,6 +74,7 @@ long DumpFile::create(const char* path, std::uint64_t max_bytes, std::uint32_t p
   }
   file_ = reinterpret_cast<std::uint8_t*>(result);
   mapped_bytes_ = max_bytes;
+  limit_bytes_ = max_bytes > 2 * kReserveBytes ? max_bytes - kReserveBytes : max_bytes;
   populated_bytes_ = 0;
   sequence_ = 0;
   if (!populate(0, trace::kHeaderBytes + trace::kBlockBytes)) {
@@ -97,7 +99,7 @@ long DumpFile::create(const char* path, std::uint64_t max_bytes, std::uint32_t p
 // Backs [offset, offset + size) with pages of the file. On a kernel without MADV_POPULATE_WRITE nothing is guaranteed, so
 // the dump counts as full: better no data than a SIGBUS in the program.
 bool DumpFile::populate(std::uint64_t offset, std::uint64_t size) {
-  if (offset + size > mapped_bytes_) return false;
+  if (offset + size > limit_bytes_) return false;
   if (offset + size <= populated_bytes_) return true;
   const std::uint64_t from = populated_bytes_;
   if (sys::failed(sys::madvise(file_ + from, capture::round_to_pages(offset + size - from), kMadvPopulateWrite))) return false;
@@ -139,9 +141,14 @@ void DumpFile::next_block() {
   sys::madvise(file_ + done, trace::kBlockBytes, MADV_DONTNEED);
 }
 
+void DumpFile::open_reserve() {
+  limit_bytes_ = mapped_bytes_;
+  if (state_ == DumpState::full && begin_block(block_offset_ + trace::kBlockBytes)) state_ = DumpState::open;
+}
+
 void DumpFile::finish() {
   if (state_ == DumpState::closed) return;
-  if (state_ == DumpState::open) seal();
+  if (state_ == DumpState::open) seal();  // a full dump's last block is sealed already
   auto& header = *reinterpret_cast<trace::FileHeader*>(file_);
   const std::uint64_t used = used_bytes();
   store_release(header.used_bytes, used);

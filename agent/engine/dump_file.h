@@ -32,6 +32,9 @@ class DumpFile {
     return false;
   }
 
+  // The last records of a recording find room even when the dump is full: a part of the size limit is kept for them.
+  void open_reserve();
+
   // Marks the end of the recording in order, seals, and cuts the file to its used length (through the path, checked to be
   // the same file). The mapping stays: nothing that still runs may fault.
   void finish();
@@ -55,6 +58,7 @@ class DumpFile {
   DumpState state_ = DumpState::closed;
   std::uint8_t* file_ = nullptr;
   std::uint64_t mapped_bytes_ = 0;
+  std::uint64_t limit_bytes_ = 0;  // less than mapped by the reserve
   std::uint64_t populated_bytes_ = 0;
   std::uint8_t* block_ = nullptr;
   std::uint64_t block_offset_ = 0;

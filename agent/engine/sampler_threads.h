@@ -6,7 +6,7 @@
 
 namespace tailback::engine {
 
-enum class RunDelaySource { none, schedstat, arithmetic };
+enum class RunDelaySource { none, schedstat };  // as in machine.run_delay_source
 
 // Which source of run-queue delay this kernel offers (schedstat reads as zeros on some).
 RunDelaySource probe_run_delay_source();

@@ -237,7 +237,7 @@ void Session::end(EndReason reason, std::uint64_t status) {
   helper.stop(kLockWaitNs);
   if (lock_.lock_within(kLockWaitNs)) {
     master_->store(0, std::memory_order_release);
-    if (dump_.state() == DumpState::open || (worth_a_file(since_start()) && open_dump())) write_last_records(reason, status);
+    if (dump_.state() != DumpState::closed || (worth_a_file(since_start()) && open_dump())) write_last_records(reason, status);
     lock_.unlock();
   }
   --thread_local_state.in_agent;
@@ -245,6 +245,9 @@ void Session::end(EndReason reason, std::uint64_t status) {
 
 void Session::write_last_records(EndReason reason, std::uint64_t status) {
   const std::uint64_t now = since_start();
+  const bool was_full = dump_.state() == DumpState::full;
+  dump_.open_reserve();
+  if (was_full) dump_.append(trace::Note{now, "the dump reached its size limit (--max-size) or the disk was full: recording stopped early"});
   drain_.all_threads(!helper.running() && alone_until_ns_ == 0);
   thread_sampler_.sample_all(now);
   drain_.flush(now);

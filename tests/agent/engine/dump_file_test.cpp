@@ -111,6 +111,21 @@ TEST_F(DumpFileTest, StopsAtItsLimitAndKeepsWhatItHas) {
   EXPECT_LE(fs::file_size(path_), trace::kHeaderBytes + 3 * trace::kBlockBytes);
 }
 
+TEST_F(DumpFileTest, KeepsRoomForTheLastRecordsWhenFull) {
+  ASSERT_EQ(dump_->create(path_.c_str(), 1 << 20, 1, 1), 0);
+  while (dump_->append(trace::Note{1, "text"})) {}
+  ASSERT_EQ(dump_->state(), DumpState::full);
+  dump_->open_reserve();
+  EXPECT_TRUE(dump_->append(trace::ThreadName{77, 1, "last"}));
+  dump_->finish();
+  std::vector<std::uint64_t> threads;
+  const auto result = read(path_, threads);
+  EXPECT_TRUE(result.ended);
+  EXPECT_EQ(threads, std::vector<std::uint64_t>{77});
+  EXPECT_EQ(result.damaged_blocks + result.damaged_records, 0u);
+  EXPECT_LE(fs::file_size(path_), 1u << 20);
+}
+
 TEST_F(DumpFileTest, StaysBelowTheFileSizeLimitWithoutASignal) {
   const pid_t child = fork();
   ASSERT_GE(child, 0);
