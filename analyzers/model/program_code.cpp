@@ -38,7 +38,7 @@ const ElfFile* ProgramCode::file_of(const ModuleRow& module) {
   auto [entry, fresh] = files_.try_emplace(module.id);
   if (!fresh) return entry->second.get();
   auto file = ElfFile::open(module.path);
-  if (file && !module.build_id.empty() && file->build_id() == module.build_id && file->machine() == EM_X86_64) entry->second = std::move(file);
+  if (file && file->build_id() == module.build_id && file->machine() == EM_X86_64) entry->second = std::move(file);
   return entry->second.get();
 }
 

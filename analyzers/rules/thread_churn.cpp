@@ -18,6 +18,7 @@ namespace tailback::analyzers {
 namespace {
 
 constexpr std::uint64_t kFewestThreads = 50;
+constexpr double kReportedEvery = 1.0;                                  // seconds: a group's record stands for the time before it
 constexpr double kShortLife = 1.0;                                      // seconds, on average
 constexpr double kRateLow = 20, kRateMedium = 100, kRateHigh = 500;     // threads a second
 constexpr double kCostMedium = 0.02, kCostHigh = 0.10;                  // of wall time
@@ -159,7 +160,7 @@ RuleResult thread_churn(const Model& model) {
   for (const Churn& churn : churns) all_threads += churn.count;
   RuleResult result;
   for (const Churn& churn : churns) {
-    const double span = std::max(churn.last - churn.first, 0.1);
+    const double span = std::min(churn.last - churn.first + kReportedEvery, std::max(model.timeline.wall_seconds, 0.1));
     const double rate = static_cast<double>(churn.count) / span;
     const bool short_lived = churn.lifetime < kShortLife * static_cast<double>(churn.count);
     if (churn.count >= kFewestThreads && rate >= kRateLow && short_lived) result.findings.push_back(finding_of(model, churn, rate, all_threads));

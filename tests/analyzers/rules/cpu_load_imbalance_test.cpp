@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/analyzers/rules/synthetic.h"
+
+namespace tailback::testing {
+namespace {
+
+using analyzers::cpu_load_imbalance;
+using analyzers::Severity;
+using ::testing::HasSubstr;
+
+// Threads of one kind that begin together and end when their work is done.
+TraceBuilder split(const std::vector<double>& work, bool end_when_done = true, unsigned cpus = 8) {
+  TraceBuilder builder(cpus);
+  const double longest = *std::max_element(work.begin(), work.end());
+  for (const double seconds : work) {
+    const auto thread = builder.thread({.name = "part", .start_routine = "do_part", .creation_stack = {"main", "split_work"}});
+    builder.run(thread, 0, seconds, builder.stack({"do_part", "convolve"}));
+    builder.end_thread(thread, end_when_done ? seconds : longest);
+  }
+  return builder;
+}
+
+TEST(CpuLoadImbalance, TheLastOfUnevenThreadsIsHigh) {
+  const auto result = cpu_load_imbalance(*model_of(split({4, 1, 1, 1}).finish(4)));
+  ASSERT_EQ(result.findings.size(), 1u);
+  EXPECT_EQ(incomplete(result.findings[0]), "");
+  EXPECT_EQ(result.findings[0].severity, Severity::high);
+  EXPECT_EQ(result.findings[0].culprit.function, "convolve");
+  EXPECT_NEAR(result.findings[0].gain.fraction, (4 - 1.75) / 4, 0.03);
+  EXPECT_EQ(result.findings[0].stacks.back().role, "creator");
+}
+
+TEST(CpuLoadImbalance, AlsoWhenTheOthersWaitAtABarrier) {
+  EXPECT_EQ(cpu_load_imbalance(*model_of(split({4, 1, 1, 1}, false).finish(4))).findings.size(), 1u);
+}
+
+TEST(CpuLoadImbalance, AnEvenSplitIsFine) {
+  const auto result = cpu_load_imbalance(*model_of(split({2, 2.1, 1.9, 2}).finish(2.1)));
+  EXPECT_TRUE(result.findings.empty());
+  EXPECT_FALSE(result.fine.empty());
+}
+
+TEST(CpuLoadImbalance, MoreThreadsThanCpusAreJudgedByWhatTheCpusCouldDo) {
+  TraceBuilder builder(2);
+  const std::vector<std::pair<double, double>> busy_waiting = {{2, 0}, {1, 1}, {1, 1}};  // 4 CPU seconds on 2 CPUs in 2 seconds: nothing lost
+  for (const auto& [busy, waiting] : busy_waiting) {
+    const auto thread = builder.thread({.name = "part", .start_routine = "do_part"});
+    builder.run(thread, 0, 2, builder.stack({"do_part"}), {.busy = busy / 2, .waiting = waiting / 2});
+    builder.end_thread(thread, 2);
+  }
+  EXPECT_TRUE(cpu_load_imbalance(*model_of(builder.finish(2))).findings.empty());
+}
+
+TEST(CpuLoadImbalance, PoolThreadsThatMerelyDifferAreNoImbalance) {
+  TraceBuilder builder(4);
+  for (const double busy : {0.9, 0.3, 0.2, 0.1}) {
+    const auto thread = builder.thread({.name = "pool", .start_routine = "serve"});
+    builder.run(thread, 0, 5, builder.stack({"serve", "handle"}), {.busy = busy});
+  }
+  EXPECT_TRUE(cpu_load_imbalance(*model_of(builder.finish(5))).findings.empty());
+}
+
+TEST(CpuLoadImbalance, ThreadsThatStartOneAfterTheOtherShareNothing) {
+  TraceBuilder builder(4);
+  for (int i = 0; i < 3; ++i) {
+    const double start = i, end = i == 2 ? 6 : i + 1;
+    const auto thread = builder.thread({.name = "job", .start = start, .start_routine = "job"});
+    builder.run(thread, start, end, builder.stack({"job"}));
+    builder.end_thread(thread, end);
+  }
+  EXPECT_TRUE(cpu_load_imbalance(*model_of(builder.finish(6))).findings.empty());
+}
+
+TEST(CpuLoadImbalance, AShortUnevenPhaseOfALongRunIsLowAtMost) {
+  auto builder = split({2, 0.5});
+  builder.run(1, 2, 20, builder.stack({"main", "rest"}));
+  for (const auto& finding : cpu_load_imbalance(*model_of(builder.finish(20))).findings) EXPECT_LE(finding.severity, Severity::low);
+}
+
+TEST(CpuLoadImbalance, WithoutLikeThreadsItIsNotApplicable) {
+  TraceBuilder builder;
+  builder.run(1, 0, 2, builder.stack({"main"}));
+  EXPECT_THAT(cpu_load_imbalance(*model_of(builder.finish(2))).not_applicable, HasSubstr("same kind"));
+}
+
+}  // namespace
+}  // namespace tailback::testing

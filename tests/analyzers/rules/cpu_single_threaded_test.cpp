@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/analyzers/rules/synthetic.h"
+
+namespace tailback::testing {
+namespace {
+
+using analyzers::cpu_single_threaded;
+using analyzers::Severity;
+using ::testing::HasSubstr;
+
+// One busy stage; `consumers` threads that work a little and wait the rest.
+TraceBuilder stage_with_consumers(int consumers, double consumer_busy, double stage_busy = 0.98) {
+  TraceBuilder builder(4);
+  const auto stage = builder.thread({.name = "parser", .start_routine = "parse_all"});
+  builder.run(stage, 0, 4, builder.stack({"parse_all", "parse_line"}), {.busy = stage_busy});
+  for (int i = 0; i < consumers; ++i) {
+    const auto consumer = builder.thread({.name = "store", .start_routine = "store_all"});
+    builder.run(consumer, 0, 4, builder.stack({"store_all"}), {.busy = consumer_busy, .switches_per_second = 50});
+  }
+  return builder;
+}
+
+TEST(CpuSingleThreaded, ABusyStageWithWaitingConsumersIsHigh) {
+  const auto result = cpu_single_threaded(*model_of(stage_with_consumers(3, 0.04).finish(4)));
+  ASSERT_EQ(result.findings.size(), 1u);
+  EXPECT_EQ(incomplete(result.findings[0]), "");
+  EXPECT_EQ(result.findings[0].severity, Severity::high);
+  EXPECT_EQ(result.findings[0].culprit.function, "parse_line");
+  EXPECT_EQ(result.findings[0].gain.metric, "wall_time");
+  EXPECT_NEAR(result.findings[0].gain.fraction, 0.86 * 0.75, 0.03);
+  EXPECT_EQ(result.findings[0].gain.low, 0);
+  EXPECT_EQ(evidence_number(result.findings[0], "threads that waited meanwhile"), 3);
+}
+
+TEST(CpuSingleThreaded, ConsumersThatKeepUpWithWorkAreFine) {
+  const auto result = cpu_single_threaded(*model_of(stage_with_consumers(3, 0.8).finish(4)));
+  EXPECT_TRUE(result.findings.empty());
+  EXPECT_FALSE(result.fine.empty());
+}
+
+TEST(CpuSingleThreaded, AStageThatItselfWaitsIsFine) {
+  EXPECT_TRUE(cpu_single_threaded(*model_of(stage_with_consumers(3, 0.04, 0.5).finish(4))).findings.empty());
+}
+
+TEST(CpuSingleThreaded, OneThreadThatDoesAllTheWorkIsAFactAndStaysLow) {
+  TraceBuilder builder;
+  builder.run(1, 0, 3, builder.stack({"main", "encode"}), {.busy = 0.99});
+  const auto result = cpu_single_threaded(*model_of(builder.finish(3)));
+  ASSERT_EQ(result.findings.size(), 1u);
+  EXPECT_EQ(result.findings[0].severity, Severity::low);
+  EXPECT_THAT(result.findings[0].title, HasSubstr("one thread does all the work"));
+  EXPECT_NEAR(result.findings[0].gain.fraction, 0.495, 0.02);
+}
+
+TEST(CpuSingleThreaded, SleepingHelperThreadsDoNotMakeItAStage) {
+  TraceBuilder builder;
+  builder.run(1, 0, 3, builder.stack({"main", "serve"}), {.busy = 0.99});
+  for (int i = 0; i < 4; ++i) builder.thread({.name = "bio", .start_routine = "background"});
+  const auto result = cpu_single_threaded(*model_of(builder.finish(3)));
+  ASSERT_EQ(result.findings.size(), 1u);
+  EXPECT_EQ(result.findings[0].severity, Severity::low);
+}
+
+TEST(CpuSingleThreaded, AThreadCrowdedOutByOtherProgramsStillCountsAsBusy) {
+  TraceBuilder builder;
+  builder.others_busy(0.5).run(1, 0, 3, builder.stack({"main", "encode"}), {.busy = 0.5, .waiting = 0.49});
+  EXPECT_EQ(cpu_single_threaded(*model_of(builder.finish(3))).findings.size(), 1u);
+}
+
+TEST(CpuSingleThreaded, ASpinningThreadIsLeftToTheRuleForSpinning) {
+  TraceBuilder builder;
+  builder.define("sched_yield", {.module = "libc.so.6"});
+  builder.run(1, 0, 3, builder.stack({"main", "wait", "sched_yield"}));
+  EXPECT_TRUE(cpu_single_threaded(*model_of(builder.finish(3))).findings.empty());
+}
+
+TEST(CpuSingleThreaded, OneCpuOrAShortRunIsNotApplicable) {
+  TraceBuilder one_cpu(1);
+  one_cpu.run(1, 0, 3, one_cpu.stack({"main"}));
+  EXPECT_THAT(cpu_single_threaded(*model_of(one_cpu.finish(3))).not_applicable, HasSubstr("one CPU"));
+  TraceBuilder brief;
+  EXPECT_THAT(cpu_single_threaded(*model_of(brief.finish(0.2))).not_applicable, HasSubstr("lasted"));
+}
+
+}  // namespace
+}  // namespace tailback::testing
