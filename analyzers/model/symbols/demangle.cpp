@@ -18,8 +18,8 @@ namespace tailback::analyzers {
 namespace {
 
 constexpr int kParameters = 1 << 0, kQualifiers = 1 << 1, kUnlimitedRecursion = 1 << 18;
-// With libiberty's own limit names of more than about a thousand characters are refused, which real templates exceed; up to
-// this length its recursion fits a thread's stack.
+// With libiberty's own limit C++ names of more than about a thousand characters are refused, which real templates exceed. Its
+// recursion then follows the name's length, and up to this length fits a thread's stack.
 constexpr std::size_t kLongestName = 8192;
 constexpr std::size_t kLongestResult = 64 * 1024;
 constexpr std::size_t kMostCalls = 100'000;  // of the sink: also empty expansions end
@@ -40,13 +40,19 @@ void append(const char* text, std::size_t length, void* opaque) {
 
 using Demangler = int (*)(const char*, int, DemangleSink, void*);
 
-std::string run(Demangler demangler, const std::string& name) {
+std::string run(Demangler demangler, const std::string& name, int more_options = 0) {
   Output output;
   try {
-    if (demangler(name.c_str(), kParameters | kQualifiers | kUnlimitedRecursion, append, &output)) return output.text;
+    if (demangler(name.c_str(), kParameters | kQualifiers | more_options, append, &output)) return output.text;
   } catch (const TooLong&) {
   }
   return {};
+}
+
+std::string run_cxx(const std::string& name) {
+  std::string text = run(cplus_demangle_v3_callback, name);
+  // Never so for Rust, whose names can refer to themselves.
+  return text.empty() && name.size() > 1000 ? run(cplus_demangle_v3_callback, name, kUnlimitedRecursion) : text;
 }
 
 // A legacy Rust name is an Itanium one whose last part is "17h" and sixteen hexadecimal digits.
@@ -61,7 +67,7 @@ std::string demangle(const std::string& name) {
   if (may_be_rust(name))
     if (std::string text = run(rust_demangle_callback, name); !text.empty()) return text;
   if (name.starts_with("_Z") || name.starts_with("_GLOBAL_"))
-    if (std::string text = run(cplus_demangle_v3_callback, name); !text.empty()) return text;
+    if (std::string text = run_cxx(name); !text.empty()) return text;
   return name;
 }
 
