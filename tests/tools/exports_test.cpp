@@ -64,6 +64,7 @@ class ExportTest : public ::testing::Test {
     builder.define("outer", {"outer.cc", 30, "program", "", true});
     builder.define("in_library", {"lib.c", 5, "libwork.so.1", "", true});
     const auto worker = builder.thread({"worker", 0, "worker_start", 0, 1, {"main"}, 0});
+    builder.add(trace::FrameInfo{builder.module("program"), builder.address_of("worker_start") - 16, 0, "worker_start", "", 0});
     builder.run(1, 0, 2, builder.stack({"_start", "main", "inner;odd\nname"}));
     builder.run(worker, 0, 2, builder.stack({"clone3", "worker_start", "in_library"}), {0.5});
     builder.run(worker, 2, 3, builder.stack({"clone3", "worker_start"}), {1, 0, 0, 0, false});

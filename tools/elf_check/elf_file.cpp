@@ -78,7 +78,7 @@ class Reader {
     std::size_t name = 0, value = 0;
     for (std::size_t at = 0; (at = gelf_getnote(data, at, &note, &name, &value)) > 0;) {
       const char* base = static_cast<const char*>(data->d_buf);
-      const std::string_view owner(base + name, note.n_namesz ? note.n_namesz - 1 : 0);
+      const std::string_view owner(base + name, ::strnlen(base + name, note.n_namesz));
       if (owner == "Go") facts_.is_go = true;
       if (owner != "GNU" || note.n_type != NT_GNU_BUILD_ID) continue;
       facts_.build_id.clear();

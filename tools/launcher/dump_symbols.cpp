@@ -46,9 +46,10 @@ std::vector<std::pair<Place, Seen>> places_by_weight(const Recording& recording)
 }
 
 ModuleId module_at(const Recording& recording, std::uint64_t address) {
+  const ModuleRow* found = nullptr;  // one that is still loaded goes before those that were there earlier
   for (const ModuleRow& module : recording.modules)
-    if (address >= module.start && address < module.end && !module.unloaded_ns) return module.id;
-  return 0;
+    if (address >= module.start && address < module.end && (!found || found->unloaded_ns || !module.unloaded_ns)) found = &module;
+  return found ? found->id : 0;
 }
 
 class Writer {

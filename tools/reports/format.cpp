@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cmath>
 
 namespace tailback::tools {
@@ -48,6 +49,37 @@ std::string cleaned(std::string_view text, bool keep_control, std::string_view r
     text.remove_prefix(std::max<std::size_t>(length, 1));
   }
   return out;
+}
+
+bool is_unit(std::string_view word) {
+  for (const std::string_view unit : {"%", "s", "ms", "us", "ns", "min", "h", "bytes", "KiB", "MiB", "GiB", "TiB", "Hz"})
+    if (word.starts_with(unit) && (word.size() == unit.size() || std::ispunct(static_cast<unsigned char>(word[unit.size()])))) return true;
+  return false;
+}
+
+// Where a line may not be broken: between a number and its unit, and before a separator.
+bool belongs_to(std::string_view before, std::string_view word) {
+  if (!before.empty() && (word == "|" || word == "\xc2\xb7")) return true;
+  return !before.empty() && std::isdigit(static_cast<unsigned char>(before.back())) && is_unit(word);
+}
+
+std::string_view next_word(std::string_view& text) {
+  const std::size_t begin = std::min(text.find_first_not_of(' '), text.size());
+  const std::size_t end = std::min(text.find(' ', begin), text.size());
+  const std::string_view word = text.substr(begin, end - begin);
+  text.remove_prefix(end);
+  return word;
+}
+
+// The words of a text, those joined that must stay on one line.
+std::vector<std::string> unbroken_words(std::string_view text) {
+  std::vector<std::string> words;
+  std::string_view before;
+  for (std::string_view word; !(word = next_word(text)).empty(); before = word) {
+    if (belongs_to(before, word)) words.back() += ' ' + std::string(word);
+    else words.emplace_back(word);
+  }
+  return words;
 }
 
 // Bytes of the first `columns` code points.
@@ -130,12 +162,7 @@ std::string shortened(std::string_view text, std::size_t width, bool unicode) {
 std::vector<std::string> wrapped(std::string_view text, std::size_t width) {
   std::vector<std::string> lines;
   std::string line;
-  while (!text.empty()) {
-    const std::size_t begin = text.find_first_not_of(' ');
-    if (begin == std::string_view::npos) break;
-    const std::size_t end = std::min(text.find(' ', begin), text.size());
-    const std::string_view word = text.substr(begin, end - begin);
-    text.remove_prefix(end);
+  for (const std::string& word : unbroken_words(text)) {
     if (!line.empty() && display_width(line) + 1 + display_width(word) > width) {
       lines.push_back(std::move(line));
       line.clear();

@@ -74,9 +74,11 @@ std::string place_of(const Frame& frame) {
 }
 
 std::string gain_text(const Gain& gain) {
-  std::string text = gain.fraction > 0 ? fmt::format("{} of {}", format_fraction(gain.fraction), metric_name(gain.metric))
-                                       : "not known for " + metric_name(gain.metric);
-  if (gain.high > gain.low) text += fmt::format(" (between {} and {})", format_fraction(gain.low), format_fraction(gain.high));
+  const std::string metric = metric_name(gain.metric);
+  std::string text = gain.fraction > 0 ? fmt::format("{} of {}", format_fraction(gain.fraction), metric)
+                     : gain.high > 0   ? fmt::format("up to {} of {}", format_fraction(gain.high), metric)
+                                       : "not known";
+  if (gain.fraction > 0 && gain.high > gain.low) text += fmt::format(" (between {} and {})", format_fraction(gain.low), format_fraction(gain.high));
   if (!gain.how.empty()) text += ": " + gain.how;
   return text;
 }
@@ -123,7 +125,7 @@ void finding(Page& page, const Finding& finding, std::size_t rank) {
   for (std::size_t i = 0; i < std::min(finding.stacks.size(), kStacksShown); ++i) stack_block(page, finding.stacks[i]);
   const char* label = "do";
   for (const std::string& advice : finding.advice) {
-    page.row(kIndent, label, kLabel, std::string(page.bullet()) + " " + advice);
+    page.row(kIndent, padded(label, kLabel) + page.bullet(), kLabel + 2, advice);
     label = "";
   }
   if (!finding.verify.empty()) page.row(kIndent, "verify", kLabel, finding.verify);
@@ -152,29 +154,47 @@ void rule_list(Page& page, const Report& report, decltype(RuleOutcome::outcome) 
     if (rule.outcome == outcome) page.row(2, rule.rule, widest + 2, rule.detail.empty() ? "nothing found" : rule.detail, Style::dim);
 }
 
-std::string thread_line(const ThreadRow& row, std::size_t name_width, bool unicode) {
+std::string thread_name(const ThreadRow& row) {
   std::string name = row.name.empty() ? row.start_routine : row.name;
   if (name.empty()) name = fmt::format("thread {}", row.tid);
-  if (row.count > 1) name = fmt::format("{} x {}", format_count(static_cast<double>(row.count)), name);
-  const std::string delay = row.run_delay_seconds ? format_seconds(*row.run_delay_seconds) : "?";
-  return "  " + padded(shortened(printable(name), name_width, unicode), name_width) + padded_left(format_seconds(row.cpu_seconds), 11) +
-         padded_left(format_seconds(row.user_seconds), 10) + padded_left(format_seconds(row.system_seconds), 10) +
-         padded_left(delay, 13) + padded_left(format_count(static_cast<double>(row.samples)), 9);
+  return printable(row.count > 1 ? fmt::format("{} x {}", format_count(static_cast<double>(row.count)), name) : name);
 }
+
+struct Column {
+  const char* title;
+  std::size_t width;
+  bool on_narrow_terminals;
+  std::string (*value)(const ThreadRow& row);
+};
+
+constexpr Column kColumns[] = {
+    {"CPU time", 11, true, [](const ThreadRow& row) { return format_seconds(row.cpu_seconds); }},
+    {"user", 10, false, [](const ThreadRow& row) { return format_seconds(row.user_seconds); }},
+    {"system", 10, false, [](const ThreadRow& row) { return format_seconds(row.system_seconds); }},
+    {"run queue", 11, true, [](const ThreadRow& row) { return row.run_delay_seconds ? format_seconds(*row.run_delay_seconds) : "?"; }},
+    {"samples", 10, true, [](const ThreadRow& row) { return format_count(static_cast<double>(row.samples)); }},
+};
 
 void thread_table(Page& page, const Report& report) {
   if (report.threads.empty()) return;
-  constexpr std::size_t kFigures = 2 + 11 + 10 + 10 + 13 + 9;
-  const std::size_t room = page.width() > kFigures + 12 ? page.width() - kFigures : 12;
+  constexpr unsigned kWide = 72;
   const std::size_t shown = std::min(report.threads.size(), kThreadsShown);
-  std::size_t name_width = 12;
-  for (std::size_t i = 0; i < shown; ++i)
-    name_width = std::max(name_width, display_width(report.threads[i].name.empty() ? report.threads[i].start_routine : report.threads[i].name) + 8);
-  name_width = std::min({name_width, room, std::size_t{32}});
+  std::size_t figures = 2, widest = 12;
+  for (const Column& column : kColumns) figures += column.on_narrow_terminals || page.width() >= kWide ? column.width : 0;
+  for (std::size_t i = 0; i < shown; ++i) widest = std::max(widest, display_width(thread_name(report.threads[i])));
+  const std::size_t name_width = std::min(widest, page.width() > figures + 6 ? page.width() - figures : 6);
+  const auto row_of = [&](std::string line, auto&& cell) {
+    for (const Column& column : kColumns)
+      if (column.on_narrow_terminals || page.width() >= kWide) line += padded_left(cell(column), column.width);
+    return line;
+  };
   page.heading("Threads, busiest first");
-  page.line(page.styled(Style::dim, "  " + padded("name", name_width) + padded_left("CPU time", 11) + padded_left("user", 10) +
-                                        padded_left("system", 10) + padded_left("run queue", 13) + padded_left("samples", 9)));
-  for (std::size_t i = 0; i < shown; ++i) page.line(thread_line(report.threads[i], name_width, page.unicode()));
+  page.line(page.styled(Style::dim, row_of("  " + padded("name", name_width), [](const Column& column) { return std::string(column.title); })));
+  for (std::size_t i = 0; i < shown; ++i) {
+    const ThreadRow& row = report.threads[i];
+    const std::string name = padded(shortened(thread_name(row), name_width, page.unicode()), name_width);
+    page.line(row_of("  " + name, [&](const Column& column) { return column.value(row); }));
+  }
   if (shown < report.threads.size())
     page.line(page.styled(Style::dim, fmt::format("  {} and {} more", page.ellipsis(), report.threads.size() - shown)));
 }
