@@ -25,6 +25,9 @@ bool refers_elsewhere(unsigned form) {
          form == DW_FORM_strp_sup;
 }
 
+// Other linkage names (an assembler name given by hand) say less than the name in the source.
+bool is_mangled(std::string_view name) { return name.starts_with("_Z") || name.starts_with("_R"); }
+
 bool is_cxx(int language) {
   switch (language) {
     case DW_LANG_C_plus_plus: case DW_LANG_C_plus_plus_03: case DW_LANG_C_plus_plus_11: case DW_LANG_C_plus_plus_14:
@@ -233,18 +236,22 @@ std::string DwarfIndex::Impl::qualified(Dwarf_Die& die, const std::string& name)
 }
 
 DwarfIndex::Impl::Name DwarfIndex::Impl::read_name(Dwarf_Die die) {
-  std::string plain;
+  std::string plain, other;
   Dwarf_Die holder{};
   for (int step = 0; step < kLongestOriginChain; ++step) {
-    for (const unsigned attribute : {DW_AT_linkage_name, DW_AT_MIPS_linkage_name})
-      if (const char* text = text_of(die, attribute)) return {names.function(module, text), false};
+    for (const unsigned attribute : {DW_AT_linkage_name, DW_AT_MIPS_linkage_name}) {
+      const char* text = text_of(die, attribute);
+      if (text && is_mangled(text)) return {names.function(module, text), false};
+      if (text) other = text;
+    }
     if (const char* text = text_of(die, DW_AT_name)) {
       plain = text;
       holder = die;
     }
     if (!follow(die, DW_AT_abstract_origin) && !follow(die, DW_AT_specification)) break;
   }
-  return plain.empty() ? Name{} : Name{names.function(module, qualified(holder, plain)), true};
+  if (plain.empty()) return other.empty() ? Name{} : Name{names.function(module, other), true};
+  return {names.function(module, qualified(holder, plain)), true};
 }
 
 DwarfIndex::Impl::Name DwarfIndex::Impl::name_of(std::uint64_t die_offset) {

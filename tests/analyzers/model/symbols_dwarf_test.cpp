@@ -116,6 +116,8 @@ TEST_P(DebugData, AgreesWithAnotherReader) {
     if (!name.starts_with("_Z") && name != "main") continue;  // the rest comes from the C library's objects
     for (std::uint64_t offset = random() % 5; offset < extent.size; offset += 1 + random() % 9) addresses.push_back(extent.start + offset);
   }
+  std::sort(addresses.begin(), addresses.end());
+  addresses.erase(std::unique(addresses.begin(), addresses.end()), addresses.end());  // functions share code
   ASSERT_GT(addresses.size(), 100u);
   std::vector<StackId> nodes;
   for (const std::uint64_t address : addresses) nodes.push_back(hand.node(module, kBias + address));
@@ -134,7 +136,7 @@ TEST_P(DebugData, AgreesWithAnotherReader) {
               << testing::PrintToString(answers[0][addresses[i]]) << "\n";
   }
   EXPECT_GT(inlined, addresses.size() / 4);
-  EXPECT_LE(different, addresses.size() / 100) << "of " << addresses.size();
+  EXPECT_LE(different, addresses.size() / 500) << "of " << addresses.size();
 }
 
 INSTANTIATE_TEST_SUITE_P(
