@@ -63,7 +63,7 @@ class NothingOverwrittenTest(Scratch):
 
     def test_next_free_suffix_without_the_launcher(self):
         path = self.occupied()
-        self.assertEqual(self.preload(busy())[0].status, 0)
+        self.assertEqual(self.preload(busy(), name="run.tbk")[0].status, 0)
         self.assertEqual(self.content(path), b"precious")
         self.assertTrue(report(path + ".1")["target"]["complete"])
 

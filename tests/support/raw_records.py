@@ -55,22 +55,36 @@ def _fields(data, at, end, layout):
     return record
 
 
-def records(path):
-    """Yields (name, {field: value}) in the order of the file."""
+def _blocks(data):
+    """Yields (index, first byte, one past the last) of the records of each block."""
+    for index, start in enumerate(range(HEADER_BYTES, len(data) - BLOCK_HEADER.size + 1, BLOCK_BYTES)):
+        magic, committed = BLOCK_HEADER.unpack_from(data, start)[:2]
+        if magic == BLOCK_MAGIC:
+            yield index, start + BLOCK_HEADER.size, start + BLOCK_HEADER.size + committed
+
+
+def _numbered_records(path):
     events = schema()
     with open(path, "rb") as source:
         data = source.read()
-    for start in range(HEADER_BYTES, len(data) - BLOCK_HEADER.size + 1, BLOCK_BYTES):
-        magic, committed = BLOCK_HEADER.unpack_from(data, start)[:2]
-        if magic != BLOCK_MAGIC:
-            continue
-        at, end = start + BLOCK_HEADER.size, start + BLOCK_HEADER.size + committed
+    for index, at, end in _blocks(data):
         while at < end:
             kind, at = _varint(data, at)
             size, at = _varint(data, at)
             if kind in events:
-                yield events[kind][0], _fields(data, at, at + size, events[kind][1])
+                yield index, events[kind][0], _fields(data, at, at + size, events[kind][1])
             at += size
+
+
+def records(path):
+    """Yields (name, {field: value}) in the order of the file."""
+    for _, name, record in _numbered_records(path):
+        yield name, record
+
+
+def block_with(path, name):
+    """Index of the block that holds the first record of a kind, or None."""
+    return next((index for index, found, _ in _numbered_records(path) if found == name), None)
 
 
 def tables(path):

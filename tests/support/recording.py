@@ -121,16 +121,20 @@ class Scratch(unittest.TestCase):
     def dumps(self, pattern="*.tbk*"):
         return sorted(glob.glob(self.path(pattern)))
 
-    def record(self, command, *options, name="run.tbk", **how):
+    def fresh_name(self):
+        self.count = getattr(self, "count", 0) + 1
+        return f"run{self.count}.tbk"
+
+    def record(self, command, *options, name=None, **how):
         """Runs a command under `tailback record`; (Run, path of the dump). A dump must be there."""
-        output = self.path(name)
+        output = self.path(name or self.fresh_name())
         done = run(record_command(command, "-o", output, *options), cwd=how.pop("cwd", self.folder), **how)
         self.assertTrue(os.path.exists(output), f"no dump; status {done.status}, {done.stderr.decode(errors='replace')}")
         return done, output
 
-    def preload(self, command, *, name="run.tbk", options=None, **how):
+    def preload(self, command, *, name=None, options=None, **how):
         """Runs a command with the library preloaded and no launcher; (Run, path of the dump)."""
-        output = self.path(name)
+        output = self.path(name or self.fresh_name())
         environment = preload_environment(output, **(options or {}))
         return run(command, cwd=how.pop("cwd", self.folder), env=environment, **how), output
 

@@ -23,7 +23,7 @@ class HazardsTest(Scratch):
         outcome = {way: (done.status, done.stdout, done.stderr) for way, done in seen.items()}
         self.assertEqual(outcome["launched"], outcome["bare"])
         self.assertEqual(outcome["preloaded"], outcome["bare"])
-        dumps = self.dumps(f"*.{name[:15]}.*.tbk*")
+        dumps = self.dumps(f"*.{name[:15]}*.tbk*")
         if readable:
             self.assertGreaterEqual(len(dumps), 2)
         return [report(dump) for dump in dumps[:20]]
