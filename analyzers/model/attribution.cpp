@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <string_view>
 #include <tuple>
 
 namespace tailback::analyzers {
@@ -38,7 +39,26 @@ PatternId dominating_pattern(const SiteTally& tally) {
   return most != PatternId::none && static_cast<double>(named[most]) >= kSpeaksFor * static_cast<double>(tally.ns) ? most : PatternId::none;
 }
 
-// Names the inlined owner when it stands for most of the host's time, else the host itself.
+// The function to name: the inlined one that holds most of the host's hot loops, else the host itself. `symbols.frames` of
+// the owner's node, from the owner outward, are the candidates; the branch that closes the loop shows whose loop it is.
+Responsible loop_owner(const Symbols& symbols, LoopIndex& loops, Responsible who) {
+  if (who.owner == who.host || !loops.has_code(who.node)) return who;
+  const auto chain = symbols.frames(who.node);
+  const CodeLoop* loop = loops.loop_at(who.node);
+  const auto holders = loop ? symbols.frames_at(loop->branch) : std::span<const SymbolFrame>{};
+  bool inside = false;
+  for (const SymbolFrame& candidate : chain) {
+    inside |= candidate.function == who.owner;
+    const bool holds = std::any_of(holders.begin(), holders.end(), [&](const SymbolFrame& f) { return f.function == candidate.function; });
+    if (!inside || (!holds && candidate.function != who.host)) continue;
+    who.owner = candidate.function;
+    who.file = candidate.file;
+    who.line = candidate.line;
+    break;
+  }
+  return who;
+}
+
 Frame culprit_of(const Symbols& symbols, FunctionId host, const std::vector<std::pair<StackWeight, Responsible>>& stacks, std::uint64_t total) {
   constexpr double kOwnerDominates = 0.7;
   std::map<FunctionId, std::uint64_t> owners;
@@ -48,18 +68,38 @@ Frame culprit_of(const Symbols& symbols, FunctionId host, const std::vector<std:
   std::map<std::tuple<std::uint32_t, std::uint32_t, StackId>, std::uint64_t> lines;
   for (const auto& [weight, who] : stacks)
     if (who.owner == named) lines[{who.file, who.line, who.node}] += weight.ns;
+  Frame culprit;
   if (!lines.empty()) {
     const auto [file, line, node] = heaviest(lines);
-    return symbols.frame(node, SymbolFrame{named, file, line, named != host});
+    culprit = symbols.frame(node, SymbolFrame{named, file, line, named != host});
+  } else {
+    const StackId node = stacks.front().second.node;
+    culprit = symbols.frame(node, symbols.frames(node).back());
   }
-  const StackId node = stacks.front().second.node;
-  const auto frames = symbols.frames(node);
-  return symbols.frame(node, frames.back());
+  // Compilers split unlikely code off a function; a person knows it by the function's name.
+  for (const std::string_view part : {" [cold]", " [clone .cold]"})
+    if (culprit.function.ends_with(part)) culprit.function.resize(culprit.function.size() - part.size());
+  return culprit;
+}
+
+// Who answers for a stack, with what the machine code adds to the names.
+Responsible answer_for(const Symbols& symbols, LoopIndex& loops, Responsible who, StackId stack) {
+  if (who.host == 0) {  // nothing but library code: where its recognised part begins, else where it ran
+    const FunctionId answer = who.entry && who.pattern != PatternId::none ? who.entry : symbols.frames(stack).back().function;
+    who.owner = who.host = answer;
+    who.node = stack;
+    return who;
+  }
+  if (who.entry == 0 && who.pattern == PatternId::none) {
+    const CodeLoop* loop = loops.loop_at(stack);
+    if (loop && (loop->kind == LoopKind::search || loop->kind == LoopKind::chase)) who.pattern = PatternId::linear_search;
+  }
+  return loop_owner(symbols, loops, who);
 }
 
 CpuSite site_of(const Symbols& symbols, FunctionId host, const SiteTally& tally) {
   CpuSite site;
-  site.host = host;
+  site.hosts = {host};
   site.ns = tally.ns;
   site.samples = tally.samples;
   site.pattern = dominating_pattern(tally);
@@ -130,20 +170,12 @@ Attribution::Attribution(const Recording& recording, const Symbols& symbols, std
   }
 }
 
-std::vector<CpuSite> cpu_sites(std::span<const StackWeight> stacks, const Symbols& symbols, const Attribution& attribution,
-                               const std::vector<bool>& skip, const std::vector<bool>& scanned) {
+std::vector<CpuSite> cpu_sites(std::span<const StackWeight> stacks, const Symbols& symbols, const Attribution& attribution, LoopIndex& loops,
+                               const std::vector<bool>& skip) {
   std::map<FunctionId, SiteTally> tallies;
   for (const StackWeight& weight : stacks) {
     if (weight.stack < skip.size() && skip[weight.stack]) continue;
-    Responsible who = attribution.of(weight.stack);
-    if (who.host == 0) {  // nothing but library code: where its recognised part begins, else where it ran
-      const auto frames = symbols.frames(weight.stack);
-      const FunctionId answer = who.entry && who.pattern != PatternId::none ? who.entry : frames.back().function;
-      who.owner = who.host = answer;
-      who.node = weight.stack;
-    }
-    const bool own_loop = who.entry == 0 && who.pattern == PatternId::none && weight.stack < scanned.size() && scanned[weight.stack];
-    if (own_loop) who.pattern = PatternId::linear_search;
+    const Responsible who = answer_for(symbols, loops, attribution.of(weight.stack), weight.stack);
     SiteTally& tally = tallies[who.host];
     tally.ns += weight.ns;
     tally.samples += weight.samples;
@@ -154,6 +186,25 @@ std::vector<CpuSite> cpu_sites(std::span<const StackWeight> stacks, const Symbol
   for (const auto& [host, tally] : tallies) sites.push_back(site_of(symbols, host, tally));
   std::sort(sites.begin(), sites.end(), [](const CpuSite& a, const CpuSite& b) { return a.ns > b.ns; });
   return sites;
+}
+
+void merge_same_pattern(std::vector<CpuSite>& sites, std::uint64_t least) {
+  std::vector<CpuSite> merged;
+  for (CpuSite& site : sites) {  // heaviest first
+    const auto same = std::find_if(merged.begin(), merged.end(), [&](const CpuSite& m) { return site.pattern != PatternId::none && m.pattern == site.pattern; });
+    if (same == merged.end() || site.pattern_ns < least) {
+      merged.push_back(std::move(site));
+      continue;
+    }
+    same->hosts.insert(same->hosts.end(), site.hosts.begin(), site.hosts.end());
+    same->ns += site.ns;
+    same->pattern_ns += site.pattern_ns;
+    same->samples += site.samples;
+    same->stacks.insert(same->stacks.end(), site.stacks.begin(), site.stacks.end());
+    std::stable_sort(same->stacks.begin(), same->stacks.end(), [](const StackWeight& a, const StackWeight& b) { return a.ns > b.ns; });
+  }
+  std::stable_sort(merged.begin(), merged.end(), [](const CpuSite& a, const CpuSite& b) { return a.ns > b.ns; });
+  sites = std::move(merged);
 }
 
 }  // namespace tailback::analyzers

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "analyzers/model/cpu_profile.h"
+#include "analyzers/model/loop_index.h"
 #include "analyzers/model/patterns.h"
 #include "analyzers/model/recording.h"
 #include "analyzers/model/symbols.h"
@@ -45,7 +46,7 @@ class Attribution {
 
 // CPU time of one host function by what it was doing.
 struct CpuSite {
-  FunctionId host = 0;
+  std::vector<FunctionId> hosts;        // heaviest first; several only when they share the pattern
   PatternId pattern = PatternId::none;  // the dominating one
   std::uint64_t ns = 0;                 // all time the host is responsible for
   std::uint64_t pattern_ns = 0;         // of that, time of the pattern; equals ns without one
@@ -56,9 +57,12 @@ struct CpuSite {
   std::vector<std::pair<PatternId, std::uint64_t>> also;  // other patterns, descending
 };
 
-// Sites of a profile or of part of it, heaviest first. `skip[stack]`: stacks that other findings explain. `scanned[stack]`: stacks whose
-// innermost instruction lies in a searching loop of own code. Both may be empty.
+// Sites of a profile or of part of it, heaviest first. `loops` tells which of several inlined functions holds the hot loop,
+// and searching loops of own code. `skip[stack]`: stacks that other findings explain; may be empty.
 std::vector<CpuSite> cpu_sites(std::span<const StackWeight> stacks, const Symbols& symbols, const Attribution& attribution,
-                               const std::vector<bool>& skip, const std::vector<bool>& scanned);
+                               LoopIndex& loops, const std::vector<bool>& skip = {});
+
+// Joins sites of one pattern, each of at least `least` nanoseconds, into the heaviest of them: one cause, one suggestion.
+void merge_same_pattern(std::vector<CpuSite>& sites, std::uint64_t least);
 
 }  // namespace tailback::analyzers

@@ -11,7 +11,7 @@ const CodeLoop* LoopIndex::loop_at(StackId node) {
   if (fresh) entry->second = find_loops(function->bytes, function->start);
   const std::uint64_t address = recording_.nodes[node].address;
   for (const CodeLoop& loop : entry->second)  // shortest first
-    if (address >= loop.begin && address < loop.end) return loop.kind == LoopKind::other ? nullptr : &loop;
+    if (address >= loop.begin && address < loop.end) return &loop;
   return nullptr;
 }
 

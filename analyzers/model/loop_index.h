@@ -16,7 +16,7 @@ class LoopIndex {
   explicit LoopIndex(const Recording& recording) : recording_(recording), code_(recording) {}
 
   bool has_code(StackId node) { return code_.function_at(node) != nullptr; }
-  // The shortest loop around the node's address that is of a known kind, if the shortest loop around it is.
+  // The shortest loop around the node's address; nullptr when it lies in none or the code is not at hand.
   const CodeLoop* loop_at(StackId node);
 
  private:

@@ -106,7 +106,7 @@ std::vector<CodeLoop> find_loops(std::span<const std::uint8_t> code, std::uint64
     if (first->address != branch.target) continue;
     const std::span<const Instruction> body(&*first, &instructions[last] + 1);
     const bool pause = std::any_of(body.begin(), body.end(), [](const Instruction& i) { return i.pause; });
-    loops.push_back({branch.target, branch.address + branch.length, classify_loop(body), pause});
+    loops.push_back({branch.target, branch.address + branch.length, branch.address, classify_loop(body), pause});
   }
   std::sort(loops.begin(), loops.end(), [](const CodeLoop& a, const CodeLoop& b) { return a.end - a.begin < b.end - b.begin; });
   return loops;

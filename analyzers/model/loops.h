@@ -21,6 +21,7 @@ enum class LoopKind {
 
 struct CodeLoop {
   std::uint64_t begin = 0, end = 0;  // first byte, one past the last
+  std::uint64_t branch = 0;          // the branch back
   LoopKind kind = LoopKind::other;
   bool has_pause = false;
 };

@@ -16,6 +16,7 @@ namespace {
 constexpr std::size_t kMostFindings = 5;
 constexpr double kWorthSaying = 0.10, kLow = 0.25, kMedium = 0.50;  // of CPU time, for work of any kind
 constexpr double kWastefulMedium = 0.10, kWastefulHigh = 0.30;      // for patterns that are seldom needed
+constexpr double kOneOfSeveral = 0.05;  // functions that share a pattern are named together from here on
 constexpr double kIdle = 0.10;          // of wall time on one CPU: below it CPU time hardly matters
 constexpr double kFewestSeconds = 0.2;  // of CPU time at the site
 
@@ -57,7 +58,8 @@ Severity severity_of(const Model& model, const CpuSite& site, const Rescan& resc
 std::string title_of(const Model& model, const CpuSite& site) {
   const std::string share = percent(share_of(model, site.pattern_ns));
   if (site.pattern == PatternId::none) return fmt::format("{} takes {} of CPU time", site.culprit.function, share);
-  return fmt::format("{} spends {} of CPU time {}", site.culprit.function, share, pattern(site.pattern).doing);
+  if (site.hosts.size() == 1) return fmt::format("{} spends {} of CPU time {}", site.culprit.function, share, pattern(site.pattern).doing);
+  return fmt::format("{} and {} spend {} of CPU time {}", site.culprit.function, plural(site.hosts.size() - 1, "other function"), share, pattern(site.pattern).doing);
 }
 
 // The function that calls the culprit most.
@@ -81,6 +83,7 @@ std::vector<Evidence> evidence_of(const Model& model, const CpuSite& site, const
   if (const std::string caller = caller_of(model, site); !caller.empty()) evidence.push_back(text_evidence("called from", caller));
   if (site.pattern == PatternId::linear_search && rescan.times >= kRescanned)
     evidence.push_back(count_evidence("passes over all the data it ever held, at least", std::floor(rescan.times), "times"));
+  for (std::size_t i = 1; i < site.hosts.size() && i < 4; ++i) evidence.push_back(text_evidence("also in", model.symbols->function_name(site.hosts[i])));
   for (const auto& [also, ns] : site.also)
     if (share_of(model, ns) >= 0.05) evidence.push_back(seconds_evidence(fmt::format("also {}", pattern(also).doing), static_cast<double>(ns) * 1e-9));
   evidence.push_back(count_evidence("samples", static_cast<double>(site.samples), "samples"));
@@ -137,18 +140,6 @@ void prefer_named(const Model& model, CpuSite& site) {
     if (frame.function == name) site.culprit = frame;
 }
 
-// Stacks whose innermost instruction lies in a searching loop.
-std::vector<bool> scanning_stacks(const Model& model, LoopIndex& loops) {
-  constexpr double kVisible = 0.002;
-  std::vector<bool> scanning(model.recording.nodes.size());
-  for (const StackWeight& weight : model.cpu.stacks) {
-    if (share_of(model, weight.ns) < kVisible) break;  // heaviest first
-    const CodeLoop* loop = loops.loop_at(weight.stack);
-    scanning[weight.stack] = loop && (loop->kind == LoopKind::search || loop->kind == LoopKind::chase);
-  }
-  return scanning;
-}
-
 }  // namespace
 
 RuleResult cpu_hotspot(const Model& model) {
@@ -156,7 +147,8 @@ RuleResult cpu_hotspot(const Model& model) {
   const Attribution attribution(model.recording, *model.symbols, model.cpu.stacks);
   LoopIndex loops(model.recording);
   const Spinning spinning = find_spinning(model, attribution, loops);
-  std::vector<CpuSite> sites = cpu_sites(model.cpu.stacks, *model.symbols, attribution, spinning.stacks, scanning_stacks(model, loops));
+  std::vector<CpuSite> sites = cpu_sites(model.cpu.stacks, *model.symbols, attribution, loops, spinning.stacks);
+  merge_same_pattern(sites, static_cast<std::uint64_t>(kOneOfSeveral * static_cast<double>(model.cpu.cpu_ns)));
   RuleResult result;
   for (CpuSite& site : sites) {
     if (result.findings.size() >= kMostFindings || share_of(model, site.ns) < kWorthSaying) break;

@@ -110,7 +110,8 @@ Gain gain_of(const Uneven& uneven) {
 Finding finding_of(const Model& model, const ThreadGroup& group, const Uneven& uneven) {
   const std::vector<StackWeight> stacks = stacks_of_thread(model, uneven.last);
   const Attribution attribution(model.recording, *model.symbols, stacks);
-  const std::vector<CpuSite> sites = cpu_sites(stacks, *model.symbols, attribution, {}, {});
+  LoopIndex loops(model.recording);
+  const std::vector<CpuSite> sites = cpu_sites(stacks, *model.symbols, attribution, loops);
   Finding finding;
   finding.rule = "cpu-load-imbalance";
   finding.severity = uneven.gain >= kHigh ? Severity::high : uneven.gain >= kMedium ? Severity::medium : Severity::low;

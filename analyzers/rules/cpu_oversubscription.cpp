@@ -73,7 +73,8 @@ Severity severity_of(const Model& model, const Crowding& crowding) {
 
 Frame culprit_of(const Model& model, const ThreadGroup& group) {
   const Attribution attribution(model.recording, *model.symbols, group.stacks);
-  const std::vector<CpuSite> sites = cpu_sites(group.stacks, *model.symbols, attribution, {}, {});
+  LoopIndex loops(model.recording);
+  const std::vector<CpuSite> sites = cpu_sites(group.stacks, *model.symbols, attribution, loops);
   return sites.empty() ? frame_at(model, group.start_routine) : sites.front().culprit;
 }
 

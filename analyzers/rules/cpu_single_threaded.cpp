@@ -89,11 +89,11 @@ std::vector<Evidence> evidence_of(const Model& model, const Alone& alone, std::s
   return evidence;
 }
 
-Finding finding_of(const Model& model, const Attribution& attribution, const Alone& alone, const std::vector<ThreadLoad>& waiting) {
+Finding finding_of(const Model& model, const Attribution& attribution, LoopIndex& loops, const Alone& alone, const std::vector<ThreadLoad>& waiting) {
   const double part = alone.seconds / model.timeline.wall_seconds;
   const std::string who = thread_label(model, alone.load.id);
   const std::vector<StackWeight> stacks = stacks_of_thread(model, alone.load.id);
-  const std::vector<CpuSite> sites = cpu_sites(stacks, *model.symbols, attribution, {}, {});
+  const std::vector<CpuSite> sites = cpu_sites(stacks, *model.symbols, attribution, loops);
   Finding finding;
   finding.rule = "cpu-single-threaded";
   if (!sites.empty()) finding.culprit = sites.front().culprit;
@@ -141,7 +141,7 @@ RuleResult cpu_single_threaded(const Model& model) {
   }
   const std::vector<ThreadLoad> waiting = waiting_threads(model, loads, most);
   const bool all_alone = waiting.empty() && part >= kAllTheTime && model.timeline.wall_seconds >= kLongEnough;
-  if (!waiting.empty() || all_alone) result.findings.push_back(finding_of(model, attribution, most, waiting));
+  if (!waiting.empty() || all_alone) result.findings.push_back(finding_of(model, attribution, loops, most, waiting));
   return result;
 }
 

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Predicted beside measured gain for each planted bottleneck.
+
+Runs each workload bare, bad and fixed alternately, records one run of either, and compares gain.fraction of the first
+suggestion for bad with 1 - fixed/bad of the metric it names. Also says what must hold: the right rule is first with the
+right function, nothing above low of that rule for fixed, nothing above low for programs with nothing to fix.
+
+usage: accuracy.py --tailback PATH --workloads DIR [--repeat N] [--only NAME] [--markdown FILE] [--json FILE]
+Exit status: 0 when all of that holds, 1 otherwise, 2 for wrong usage.
+"""
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+
+PLANTED = {  # workload: rule that must come first, functions any of which is the right one
+    "busy_wait": ("cpu-spin", {"poll_for_batch"}),
+    "quadratic_scan": ("cpu-hotspot", {"already_seen", "count_by_list"}),
+    "regex_in_loop": ("cpu-hotspot", {"is_setting"}),
+    "thread_per_request": ("thread-churn", {"serve_with_threads"}),
+    "uneven_split": ("cpu-load-imbalance", {"process_row", "split_by_count"}),
+    "busy_stage": ("cpu-single-threaded", {"decode_item"}),
+    "oversubscribed": ("cpu-oversubscription", {"run_job"}),
+    "string_copies": ("cpu-hotspot", {"field_copied"}),
+    "iostream_formatting": ("cpu-hotspot", {"format_row"}),
+    "exceptions_in_loop": ("cpu-hotspot", {"parse_or_throw", "sum_with_exceptions"}),
+}
+CLEAN = ("clean_pipeline", "clean_server")
+FIGURE = {"wall_time": "wall", "cpu_time": "cpu", "latency": "latency"}  # metric of a gain: what the workload prints
+SEVERITIES = ["info", "low", "medium", "high", "critical"]
+TIMEOUT = 120
+
+
+def figures_of(output):
+    pairs = (word.split("=", 1) for word in output.split() if "=" in word)
+    return {name: value if name in ("variant", "checksum") else float(value) for name, value in pairs}
+
+
+def run_bare(program, variant):
+    return figures_of(subprocess.run([program, variant], check=True, capture_output=True, text=True, timeout=TIMEOUT).stdout)
+
+
+def record(tailback, program, variant, folder):
+    dump, report = os.path.join(folder, f"{variant}.tbk"), os.path.join(folder, f"{variant}.json")
+    subprocess.run([tailback, "record", "--quiet", "--force", "-o", dump, "--", program, variant], check=True, capture_output=True, timeout=TIMEOUT)
+    subprocess.run([tailback, "report", "--json", report, dump], check=True, capture_output=True, timeout=TIMEOUT)
+    with open(report, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def above_low(report, rule=None):
+    """Findings that contradict "nothing to fix"; a cpu-hotspot may be medium unless its own rule is asked for."""
+    allowed = {"cpu-hotspot": "medium"}
+    limit = lambda finding: SEVERITIES.index(allowed.get(finding["rule"], "low"))
+    return [f for f in report["findings"] if (rule is None or f["rule"] == rule) and SEVERITIES.index(f["severity"]) > limit(f)]
+
+
+def names(function):
+    return function.split("::")[-1].split("(")[0].split("<")[0]
+
+
+def measure_pair(tailback, program, repeat, folder):
+    runs = {"bad": [], "fixed": []}
+    for _ in range(repeat):
+        for variant, results in runs.items():
+            results.append(run_bare(program, variant))
+    medians = {variant: {figure: statistics.median(run[figure] for run in results) for figure in ("wall", "cpu", "latency")} for variant, results in runs.items()}
+    same = len({run["checksum"] for results in runs.values() for run in results}) == 1
+    return medians, same, {variant: record(tailback, program, variant, folder) for variant in runs}
+
+
+def check_planted(name, options, folder):
+    rule, functions = PLANTED[name]
+    medians, same, reports = measure_pair(options.tailback, os.path.join(options.workloads, f"workload_{name}"), options.repeat, folder)
+    findings = reports["bad"]["findings"]
+    first = findings[0] if findings else {"rule": "none", "severity": "info", "culprit": {}, "gain": {"metric": "wall_time", "fraction": 0, "low": 0, "high": 0}}
+    figure = FIGURE.get(first["gain"]["metric"], "wall")
+    problems = []
+    if not same:
+        problems.append("bad and fixed do different work")
+    if first["rule"] != rule:
+        problems.append(f"first is {first['rule']}, not {rule}")
+    if names(first["culprit"].get("function", "")) not in functions:
+        problems.append(f"culprit is {first['culprit'].get('function')}")
+    if SEVERITIES.index(first["severity"]) < SEVERITIES.index("medium"):
+        problems.append(f"only {first['severity']}")
+    problems += [f"fixed: {f['severity']} {f['rule']}: {f['title']}" for f in above_low(reports["fixed"], rule)]
+    measured = 1 - medians["fixed"][figure] / medians["bad"][figure] if medians["bad"][figure] else 0
+    gain = first["gain"]
+    return {"workload": name, "rule": first["rule"], "severity": first["severity"], "function": first["culprit"].get("function", ""), "metric": gain["metric"],
+            "predicted": gain["fraction"], "low": gain["low"], "high": gain["high"], "measured": measured, "problems": problems}
+
+
+def check_clean(name, options, folder):
+    report = record(options.tailback, os.path.join(options.workloads, f"workload_{name}"), "fixed", folder)
+    return {"workload": name, "rule": "nothing to fix", "problems": [f"{f['severity']} {f['rule']}: {f['title']}" for f in above_low(report)]}
+
+
+def table(rows):
+    lines = ["| workload | first suggestion | function | metric | predicted (bounds) | measured | |", "| --- | --- | --- | --- | --- | --- | --- |"]
+    for row in rows:
+        verdict = "; ".join(row["problems"]) or "as it should be"
+        if "predicted" in row:
+            predicted = f"{row['predicted']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+            lines.append(f"| {row['workload']} | {row['rule']} ({row['severity']}) | `{names(row['function'])}` | {row['metric']} | {predicted} | {row['measured']:.2f} | {verdict} |")
+        else:
+            lines.append(f"| {row['workload']} | {row['rule']} | | | | | {verdict} |")
+    return "\n".join(lines) + "\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tailback", required=True)
+    parser.add_argument("--workloads", required=True)
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--only", action="append")
+    parser.add_argument("--markdown")
+    parser.add_argument("--json")
+    options = parser.parse_args()
+    rows = []
+    for name in [*PLANTED, *CLEAN]:
+        if options.only and name not in options.only:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            rows.append(check_planted(name, options, folder) if name in PLANTED else check_clean(name, options, folder))
+        print(table(rows[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
+    if not rows:
+        parser.error("no such workload")
+    print(table(rows), end="")
+    for path, text in ((options.markdown, table(rows)), (options.json, json.dumps(rows, indent=1))):
+        if path:
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+    return 1 if any(row["problems"] for row in rows) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
