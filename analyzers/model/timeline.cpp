@@ -10,8 +10,8 @@ namespace tailback::analyzers {
 
 namespace {
 
-constexpr double kMostCells = 8e6;  // bins of all threads: 96 MB
-constexpr double kMostBins = 1e6;
+constexpr double kMostCells = 4e6;  // bins of all threads: 48 MB
+constexpr double kMostBins = 2e5;  // two days in seconds
 
 double seconds(std::uint64_t ns) { return static_cast<double>(ns) * 1e-9; }
 double growth(std::uint64_t before, std::uint64_t after) { return after > before ? seconds(after - before) : 0; }

@@ -139,7 +139,9 @@ std::uint64_t TraceBuilder::address_of(const std::string& function) {
   add(trace::CodeRange{.module = id, .start = start, .size = kFunctionBytes});
   const std::uint64_t address = start + 16;
   addresses_[function] = address;
-  if (spec.known) describe(id, address, 0, function);
+  if (!spec.known) return address;
+  describe(id, address, 0, function);
+  if (spec.inlined_into.empty()) add(trace::Symbol{.module = id, .start = start, .size = kFunctionBytes, .name = function});
   return address;
 }
 

@@ -46,13 +46,13 @@ class DumpImage {
 
 void write_file(const std::string& path, const std::vector<std::uint8_t>& bytes);
 
-// What a function looks like to the reader of the dump (frame_info records).
+// What a function looks like to the reader of the dump (frame_info and symbol records).
 struct FunctionSpec {
   std::string file;
   std::uint32_t line = 0;
   std::string module = "program";
   std::string inlined_into;  // name of the function it is inlined into at this address; empty: none
-  bool known = true;         // false: no frame_info, only a code_range
+  bool known = true;         // false: only a code_range
 };
 
 struct ThreadSpec {

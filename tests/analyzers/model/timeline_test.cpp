@@ -119,7 +119,7 @@ TEST(Timeline, AVeryLongRecordingHasLongerBins) {
   TraceBuilder builder;
   builder.add(trace::ThreadState{.thread = 1, .t = 40'000'000 * kSecond, .cpu_ns = 10'000'000 * kSecond});
   const Timeline timeline = Timeline::build(read(builder));
-  EXPECT_LE(timeline.process.size(), 1'000'001u);
+  EXPECT_LE(timeline.process.size(), 200'001u);
   EXPECT_GT(timeline.bin_seconds, 1);
   EXPECT_NEAR(running(*timeline.find(1)), 1e7, 1e3);
 }
