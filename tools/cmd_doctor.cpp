@@ -77,7 +77,7 @@ int cmd_doctor(const Arguments& arguments) {
   set_usage(app, "[OPTIONS] [PROGRAM]");
   std::string program, json;
   bool force = false;
-  app.add_option("PROGRAM", program, "a program to look at")->option_text("PROGRAM");
+  app.add_option("PROGRAM", program, "a program to look at")->option_text(" ");
   app.add_option("--json", json, "write the result as JSON ('-' is stdout)")->option_text("FILE");
   app.add_flag("--force", force, "overwrite an existing file");
   if (const auto status = parse(app, arguments)) return *status;

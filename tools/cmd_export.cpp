@@ -65,7 +65,7 @@ int cmd_export(const Arguments& arguments) {
   CLI::App app("Write a dump in a format that other tools read", "export");
   set_usage(app, "[OPTIONS] --format F DUMP...");
   ExportOptions options;
-  app.add_option("DUMP", options.dumps, "dumps of tailback record; several become one profile")->option_text("DUMP...");
+  app.add_option("DUMP", options.dumps, "dumps of tailback record; several become one profile")->option_text("...");
   app.add_option("-f,--format", options.format, "folded (flame graph tools, speedscope) or pprof (gzip)")->option_text("F");
   app.add_option("-o,--output", options.output, "where to write; '-' is stdout, the default")->option_text("PATH");
   app.add_option("--unit", options.unit, "numbers of folded stacks: microseconds of CPU time, or samples")->option_text("UNIT");

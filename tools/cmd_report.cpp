@@ -33,17 +33,17 @@ struct ReportOptions {
 };
 
 void declare(CLI::App& app, ReportOptions& options) {
-  app.add_option("DUMP", options.dumps, "dumps of tailback record; several are analysed together")->option_text("DUMP...");
+  app.add_option("DUMP", options.dumps, "dumps of tailback record; several are analysed together")->option_text("...");
   app.add_option("--json", options.json, "write the report as JSON ('-' is stdout)")->option_text("FILE");
   app.add_option("--html", options.html, "write the report as a page (not in this version)")->option_text("FILE");
   app.add_option("--top", options.top, "suggestions shown [10]")->option_text("N");
   app.add_option("--min-severity", options.min_severity, "leave out less: info, low, medium, high, critical")->option_text("S");
-  app.add_option("--rule", options.rules, "only this rule; may be repeated")->option_text("ID")->expected(1)->take_all();
+  app.add_option("--rule", options.rules, "only this rule; may be repeated")->option_text("ID")->allow_extra_args(false);
   app.add_option("--fail-on", options.fail_on, "exit with 3 when a finding of at least that severity stands")->option_text("S");
   app.add_option("--thread", options.thread, "only threads of that name")->option_text("NAME");
   app.add_option("--from", options.from, "only from that second on")->option_text("S");
   app.add_option("--to", options.to, "only up to that second")->option_text("S");
-  app.add_option("--debug-dir", options.debug_directories, "where to look for debug files besides /usr/lib/debug")->option_text("DIR");
+  app.add_option("--debug-dir", options.debug_directories, "where to look for debug files besides /usr/lib/debug")->option_text("DIR")->allow_extra_args(false);
   app.add_flag("--debuginfod", options.debuginfod, "fetch debug files from $DEBUGINFOD_URLS");
   app.add_flag("--records", options.records, "print the raw records instead");
   app.add_flag("--force", options.force, "overwrite existing files");

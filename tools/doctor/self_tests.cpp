@@ -23,15 +23,15 @@ namespace tailback::tools {
 namespace {
 
 constexpr unsigned kLimitSeconds = 5;  // for each self-test
-constexpr int kPolls = 60;
+constexpr long kTestedCpuNs = 150'000'000;
 
 struct Outcome {
-  int counts[2] = {0, 0};
+  int counts[3] = {0, 0, 0};
   bool finished = false;
 };
 
 // Runs `body` in a child, so that signals, handlers and affinity of this process stay as they are.
-Outcome in_child(void (*body)(int counts[2])) {
+Outcome in_child(void (*body)(int counts[3])) {
   Outcome outcome;
   int pipe_ends[2];
   if (::pipe2(pipe_ends, O_CLOEXEC) != 0) return outcome;
@@ -51,7 +51,7 @@ Outcome in_child(void (*body)(int counts[2])) {
   return outcome;
 }
 
-void raise_ignored(int counts[2]) {
+void raise_ignored(int counts[3]) {
   ::signal(SIGURG, SIG_DFL);
   counts[0] = ::raise(SIGURG) == 0;
 }
@@ -74,16 +74,17 @@ bool start_cpu_timer() {
   return ::timer_settime(timer, 0, &period, nullptr) == 0;
 }
 
-// Polls with a long part in the kernel (many descriptors) while the timer runs; counts interruptions and handler runs.
-void poll_under_timer(int counts[2]) {
+// Polls with a long part in the kernel (many descriptors) while the timer runs; counts interruptions, handler runs, polls.
+void poll_under_timer(int counts[3]) {
   if (!start_cpu_timer()) return;
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return;
   std::vector<pollfd> many(900, pollfd{ends[0], POLLIN, 0});
-  for (int i = 0; i < kPolls; ++i) {
-    for (int burst = 0; burst < 40; ++burst)
-      if (::poll(many.data(), many.size(), 0) < 0 && errno == EINTR) ++counts[0];
-    if (::poll(many.data(), many.size(), 1) < 0 && errno == EINTR) ++counts[0];
+  timespec used{};
+  for (; used.tv_sec == 0 && used.tv_nsec < kTestedCpuNs; ++counts[2]) {
+    const int milliseconds = counts[2] % 64 == 0;  // most return at once, some sleep: both ways into the kernel
+    if (::poll(many.data(), many.size(), milliseconds) < 0 && errno == EINTR) ++counts[0];
+    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
   }
   counts[1] = handler_runs;
 }
@@ -102,7 +103,7 @@ void spin_for(double seconds) {
 }
 
 // Two processes on one CPU: both must wait for it.
-void compete_for_cpu(int counts[2]) {
+void compete_for_cpu(int counts[3]) {
   cpu_set_t one;
   CPU_ZERO(&one);
   CPU_SET(static_cast<unsigned>(::sched_getcpu()), &one);
@@ -126,7 +127,7 @@ DoctorCheck no_interruptions() {
   if (!outcome.finished || outcome.counts[1] == 0)
     return {"cpu_timers", Verdict::broken, "no CPU-clock timer fired in the self-test", "no stacks can be sampled; CPU time is still counted",
             "are timers forbidden by a sandbox or by ulimit -i?"};
-  const std::string found = fmt::format("{} samples during {} polls, {} interrupted", outcome.counts[1], kPolls * 41, outcome.counts[0]);
+  const std::string found = fmt::format("{} samples during {} polls, {} interrupted", outcome.counts[1], outcome.counts[2], outcome.counts[0]);
   if (outcome.counts[0] == 0) return {"cpu_timers", Verdict::ok, found, "sampling never interrupts a sleeping system call", ""};
   return {"cpu_timers", Verdict::limited, found, "this kernel may interrupt system calls when a sample is due (EINTR); threads that block SIGURG are not sampled",
           "use a kernel with CONFIG_POSIX_CPU_TIMERS_TASK_WORK"};

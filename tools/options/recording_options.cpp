@@ -39,7 +39,8 @@ std::string environment_name(const RecordingOption& option) {
 void RecordingOptions::declare(CLI::App& app) {
   for (const RecordingOption& option : recording_options()) {
     const std::string flags = (*option.short_flag ? std::string(option.short_flag) + "," : "") + "--" + option.name;
-    app.add_option(flags, given_[option.name], fmt::format("{} (${})", option.says, environment_name(option)))
+    const char* later = option.not_recorded_yet ? "; not recorded by this version" : "";
+    app.add_option(flags, given_[option.name], fmt::format("{} (${}{})", option.says, environment_name(option), later))
         ->option_text(option.metavar);
   }
   app.add_option("--config", config_, "TOML file with the same names ($TAILBACK_CONFIG)")->option_text("FILE");
