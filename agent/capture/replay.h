@@ -93,25 +93,55 @@ inline bool verify_outward(const WalkCache& cache, std::uint32_t& frame) {
   return true;
 }
 
-// Writes a frame: its state, and how the frame inside it led to it (`inner`, null for the innermost). False: no room.
-inline bool keep_frame(WalkCache& cache, std::uint32_t index, const ScratchFrame& frame, const ScratchFrame* inner, StackId node) {
-  auto& block = cache.block(index);
-  const auto i = index % ReplayBlock::kFrames;
-  unsigned words = i ? block.word_end[i - 1] : 0;
-  block.look[i] = frame.look;
-  block.sp[i] = frame.sp;
-  block.bp[i] = frame.bp;
-  block.node[i] = node;
-  if (inner) {
-    if (words + 2 > ReplayBlock::kWords) return false;
-    const bool interrupted = inner->special & ScratchFrame::kSigreturn;
-    const auto special = inner->special & ~ScratchFrame::kSigreturn;
-    block.return_word[i] = interrupted ? StackWord{special + 8, frame.look} : StackWord{frame.sp - 8, frame.look + 1};
-    if (inner->bp_at) block.word[words++] = StackWord{inner->bp_at, frame.bp};
-    if (special) block.word[words++] = StackWord{special, load_word(special)};
+// Appends frames behind `index` kept ones; they count from the end of its life on. After a frame for which there is no room
+// nothing more is kept.
+class ReplayWriter {
+ public:
+  ReplayWriter(WalkCache& cache, std::uint32_t index) : cache_(cache), index_(index) {
+    const auto i = index % ReplayBlock::kFrames;
+    words_ = i && index < kMaxFrames ? cache.block(index).word_end[i - 1] : 0;
+    cache.count = index;
+    std::atomic_signal_fence(std::memory_order_release);  // a handler may leave the walk for good at any moment
   }
-  block.word_end[i] = static_cast<std::uint8_t>(words);
-  return true;
-}
+  ~ReplayWriter() {
+    std::atomic_signal_fence(std::memory_order_release);
+    cache_.count = index_;
+  }
+  ReplayWriter(const ReplayWriter&) = delete;
+  ReplayWriter& operator=(const ReplayWriter&) = delete;
+
+  // A frame's state, and how the frame inside it led to it (`inner`, null for the innermost).
+  void put(const ScratchFrame& frame, const ScratchFrame* inner, StackId node) {
+    if (full_ || index_ >= kMaxFrames) return;
+    auto& block = cache_.block(index_);
+    const auto i = index_ % ReplayBlock::kFrames;
+    if (i == 0) words_ = 0;
+    block.look[i] = frame.look;
+    block.sp[i] = frame.sp;
+    block.bp[i] = frame.bp;
+    block.node[i] = node;
+    if (inner) {
+      full_ = words_ + 2 > ReplayBlock::kWords;
+      if (full_) return;
+      block.return_word[i] = StackWord{frame.sp - 8, frame.look + 1};
+      if (inner->bp_at) block.word[words_++] = StackWord{inner->bp_at, frame.bp};
+      if (inner->special) [[unlikely]] put_special(block, i, frame, *inner);
+    }
+    block.word_end[i] = static_cast<std::uint8_t>(words_);
+    ++index_;
+  }
+
+ private:
+  void put_special(ReplayBlock& block, unsigned i, const ScratchFrame& frame, const ScratchFrame& inner) {
+    const auto at = inner.special & ~ScratchFrame::kSigreturn;
+    if (inner.special & ScratchFrame::kSigreturn) block.return_word[i] = StackWord{at + 8, frame.look};
+    block.word[words_++] = StackWord{at, load_word(at)};
+  }
+
+  WalkCache& cache_;
+  std::uint32_t index_;
+  unsigned words_;
+  bool full_ = false;
+};
 
 }  // namespace tailback::capture

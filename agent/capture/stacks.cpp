@@ -14,42 +14,24 @@ bool StackTable::init(std::uint32_t max_nodes) {
   const auto slots = std::bit_ceil(max_nodes + max_nodes / 4);
   nodes_ = static_cast<StackNode*>(map_pages((max_nodes + 1ull) * sizeof(StackNode)));
   slots_ = static_cast<std::atomic<std::uint32_t>*>(map_pages(std::uint64_t{slots} * sizeof *slots_));
+  hashes_ = static_cast<std::uint32_t*>(map_pages((max_nodes + 1ull) * sizeof *hashes_));
   published_ = static_cast<std::atomic<std::uint64_t>*>(map_pages((max_nodes / 64 + 1ull) * sizeof *published_));
-  if (!nodes_ || !slots_ || !published_) return false;
+  if (!nodes_ || !slots_ || !hashes_ || !published_) return false;
   max_nodes_ = max_nodes;
-  slot_mask_ = slots - 1;
+  index_ = Index{nodes_, slots_, slots - 1};
   return true;
 }
 
 void StackTable::reset() {
   sys::madvise(nodes_, round_to_pages((max_nodes_ + 1ull) * sizeof(StackNode)), MADV_DONTNEED);
-  sys::madvise(slots_, round_to_pages((slot_mask_ + 1ull) * sizeof *slots_), MADV_DONTNEED);
+  sys::madvise(slots_, round_to_pages((index_.mask + 1ull) * sizeof *slots_), MADV_DONTNEED);
+  sys::madvise(hashes_, round_to_pages((max_nodes_ + 1ull) * sizeof *hashes_), MADV_DONTNEED);
   sys::madvise(published_, round_to_pages((max_nodes_ / 64 + 1ull) * sizeof *published_), MADV_DONTNEED);
   next_.store(1);
   rejected_.store(0);
 }
 
-std::uint32_t StackTable::hash(StackId parent, std::uint64_t address, NodeKind kind) {
-  const auto mixed = (address ^ std::uint64_t{parent} << 32 ^ std::uint64_t{parent} << 7 ^ static_cast<std::uint64_t>(kind) << 61) * 0x9e3779b97f4a7c15ull;
-  return static_cast<std::uint32_t>(mixed >> 32);
-}
-
-// The edge's number, or 0 and the empty slot where it belongs.
-inline StackId StackTable::probe(StackId parent, std::uint64_t address, NodeKind kind, std::uint32_t& slot) const {
-  for (slot = hash(parent, address, kind) & slot_mask_;; slot = (slot + 1) & slot_mask_) {
-    const auto id = slots_[slot].load(std::memory_order_acquire);
-    if (id == 0) return 0;
-    const auto& node = nodes_[id];
-    if (node.address == address && node.parent == parent && node.kind == static_cast<std::uint32_t>(kind)) return id;
-  }
-}
-
-StackId StackTable::find(StackId parent, std::uint64_t address, NodeKind kind) const {
-  std::uint32_t slot;
-  return probe(parent, address, kind, slot);
-}
-
-StackId StackTable::claim(StackId parent, std::uint64_t address, NodeKind kind) {
+StackId StackTable::claim(StackId parent, std::uint64_t address, NodeKind kind, std::uint32_t path) {
   auto id = next_.load(std::memory_order_relaxed);
   do {
     if (id > max_nodes_) {
@@ -57,20 +39,19 @@ StackId StackTable::claim(StackId parent, std::uint64_t address, NodeKind kind) 
       return 0;
     }
   } while (!next_.compare_exchange_weak(id, id + 1, std::memory_order_relaxed));
+  hashes_[id] = path;
   nodes_[id] = StackNode{address, parent, static_cast<std::uint32_t>(kind)};
   published_[id / 64].fetch_or(1ull << (id % 64), std::memory_order_release);
   return id;
 }
 
-StackId StackTable::intern(StackId parent, std::uint64_t address, NodeKind kind) {
-  std::uint32_t slot;
-  if (const auto known = probe(parent, address, kind, slot)) return known;
-  const auto id = claim(parent, address, kind);
+StackId StackTable::insert(StackId parent, std::uint64_t address, NodeKind kind, std::uint32_t path, std::uint32_t slot) {
+  const auto id = claim(parent, address, kind, path);
   if (id == 0) return 0;
   for (;;) {
     std::uint32_t expected = 0;
     if (slots_[slot].compare_exchange_strong(expected, id, std::memory_order_acq_rel)) return id;
-    if (const auto winner = probe(parent, address, kind, slot)) {  // the same edge came in first: our number is wasted
+    if (const auto winner = index_.probe(parent, address, kind, path, slot)) {  // the same edge came in first: our number is wasted
       published_[id / 64].fetch_and(~(1ull << (id % 64)), std::memory_order_relaxed);
       return winner;
     }
@@ -89,9 +70,9 @@ bool StackTable::nearly_full() const { return count() >= max_nodes_ - max_nodes_
 
 std::uint64_t StackTable::resident_bytes() const {
   const std::uint64_t nodes = count();
-  const auto slot_bytes = round_to_pages((slot_mask_ + 1ull) * sizeof *slots_);
+  const auto slot_bytes = round_to_pages((index_.mask + 1ull) * sizeof *slots_);
   const auto touched = nodes * kPageBytes < slot_bytes ? nodes * kPageBytes : slot_bytes;  // hashed: a page for each, at first
-  return round_to_pages(nodes * sizeof(StackNode)) + touched + round_to_pages(nodes / 8);
+  return round_to_pages(nodes * sizeof(StackNode)) + round_to_pages(nodes * sizeof *hashes_) + touched + round_to_pages(nodes / 8);
 }
 
 }  // namespace tailback::capture

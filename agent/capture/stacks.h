@@ -30,10 +30,44 @@ class StackTable {
   void reset();
 
   // The number of the edge (parent, address, kind), inserted when new. 0 when the table is full.
-  StackId intern(StackId parent, std::uint64_t address, NodeKind kind = NodeKind::code);
+  StackId intern(StackId parent, std::uint64_t address, NodeKind kind = NodeKind::code) {
+    const auto path = extend(path_hash(parent), address, kind);
+    std::uint32_t slot;
+    const auto known = index_.probe(parent, address, kind, path, slot);
+    return known ? known : insert(parent, address, kind, path, slot);
+  }
 
   // The number of an edge that is there already, or 0.
-  StackId find(StackId parent, std::uint64_t address, NodeKind kind = NodeKind::code) const;
+  StackId find(StackId parent, std::uint64_t address, NodeKind kind = NodeKind::code) const {
+    std::uint32_t slot;
+    return index_.probe(parent, address, kind, extend(path_hash(parent), address, kind), slot);
+  }
+
+  // The parts of intern(), for whoever interns whole paths: who carries the hash of the path along does not wait for the
+  // memory of one look-up before the next.
+  struct Index {
+    const StackNode* nodes = nullptr;
+    const std::atomic<std::uint32_t>* slots = nullptr;
+    std::uint32_t mask = 0;
+
+    // The edge's number, or 0 and the empty slot where it belongs.
+    StackId probe(StackId parent, std::uint64_t address, NodeKind kind, std::uint32_t path, std::uint32_t& slot) const {
+      for (slot = path & mask;; slot = (slot + 1) & mask) {
+        const auto id = slots[slot].load(std::memory_order_acquire);
+        if (id == 0) return 0;
+        const auto& node = nodes[id];
+        if (node.address == address && node.parent == parent && node.kind == static_cast<std::uint32_t>(kind)) [[likely]] return id;
+      }
+    }
+  };
+  const Index& index() const { return index_; }
+  std::uint32_t path_hash(StackId id) const { return hashes_[id]; }
+  static std::uint32_t extend(std::uint32_t path, std::uint64_t address, NodeKind kind) {
+    const std::uint64_t mixed = std::uint64_t{path} << 32 ^ address ^ static_cast<std::uint64_t>(kind) << 61;
+    return static_cast<std::uint32_t>(mixed * 0x9e3779b97f4a7c15ull >> 32);
+  }
+  // Inserts an edge that probe() did not find; `path` and `slot` as there.
+  StackId insert(StackId parent, std::uint64_t address, NodeKind kind, std::uint32_t path, std::uint32_t slot);
 
   // Nodes handed out so far: ids are 1..count(). A node may still be unpublished (see node()).
   std::uint32_t count() const;
@@ -44,15 +78,14 @@ class StackTable {
   std::uint64_t resident_bytes() const;
 
  private:
-  StackId probe(StackId parent, std::uint64_t address, NodeKind kind, std::uint32_t& slot) const;
-  StackId claim(StackId parent, std::uint64_t address, NodeKind kind);
-  static std::uint32_t hash(StackId parent, std::uint64_t address, NodeKind kind);
+  StackId claim(StackId parent, std::uint64_t address, NodeKind kind, std::uint32_t path);
 
+  Index index_;
   StackNode* nodes_ = nullptr;
+  std::uint32_t* hashes_ = nullptr;                  // of the path from the root to each node
   std::atomic<std::uint64_t>* published_ = nullptr;  // a bit for each node that is written
   std::atomic<std::uint32_t>* slots_ = nullptr;
   std::uint32_t max_nodes_ = 0;
-  std::uint32_t slot_mask_ = 0;
   std::atomic<std::uint32_t> next_{1};
   std::atomic<std::uint64_t> rejected_{0};
 };

@@ -41,7 +41,8 @@ class Walker {
   Rule rule_for(std::uint64_t look);
   Rule resolve(std::uint64_t look, std::uint64_t key);
   Rule guess();
-  bool meets_kept();
+  bool meets_kept(std::uint64_t look, std::uint64_t sp, std::uint64_t bp);
+  bool follow_ordinary();
   void enter_region();
   bool readable(std::uint64_t at) { return region_.holds(at) || fetch(at); }
   bool fetch(std::uint64_t at);
@@ -53,8 +54,8 @@ class Walker {
   StackId generation_root();
   bool known_already(StackId parent) const;
   void begin_keeping();
-  void keep_new(std::uint32_t scratch_index, StackId node);
-  void keep(std::uint32_t index, const ScratchFrame& frame, const ScratchFrame* inner, StackId node);
+  template <class NodeOf>
+  void keep_new(NodeOf&& node_of);
 
   CodeMap& code_;
   StackTable& stacks_;
@@ -203,17 +204,17 @@ __attribute__((noinline)) bool Walker::step_rare(Rule rule, ScratchFrame& frame)
 inline bool Walker::step(Rule rule, ScratchFrame& frame) {
   frame = ScratchFrame{look_, sp_, bp_, 0, 0};
   const auto offset = static_cast<std::uint64_t>(static_cast<std::int64_t>(rule.cfa));
-  if (rule.kind() == RuleKind::rsp) [[likely]] return to_caller(rule, sp_ + offset, frame);
+  if (rule.kind() == RuleKind::rsp) return to_caller(rule, sp_ + offset, frame);
   if (rule.kind() == RuleKind::rbp) return to_caller(rule, bp_ + offset, frame);
   return step_rare(rule, frame);
 }
 
 // Whether this state was in the previous walk and everything outside of it is as it was.
-inline bool Walker::meets_kept() {
-  while (kept_ > 0 && cache_.sp(kept_ - 1) < sp_) --kept_;
+inline bool Walker::meets_kept(std::uint64_t look, std::uint64_t sp, std::uint64_t bp) {
+  while (kept_ > 0 && cache_.sp(kept_ - 1) < sp) --kept_;
   if (kept_ == 0) return false;
   auto frame = kept_ - 1;
-  if (cache_.sp(frame) != sp_ || cache_.look(frame) != look_ || cache_.bp(frame) != bp_) return false;
+  if (cache_.sp(frame) != sp || cache_.look(frame) != look || cache_.bp(frame) != bp) return false;
   if (verify_outward(cache_, frame)) {
     taken_ = kept_;
     return true;
@@ -222,9 +223,42 @@ inline bool Walker::meets_kept() {
   return false;
 }
 
+// Steps over ordinary frames of a registered stack, state in registers. False: the walk met what is kept.
+inline bool Walker::follow_ordinary() {
+  auto look = look_, sp = sp_, bp = bp_;
+  auto* frame = cache_.scratch + count_;
+  const auto* const end = cache_.scratch + kMaxFrames;
+  const auto low = region_.low, room = region_.high - region_.low;
+  bool going = true;
+  while (!region_.copied && frame != end) {
+    if (on_thread_ && kept_ && meets_kept(look, sp, bp)) {
+      going = false;
+      break;
+    }
+    const Rule rule = rules_.find(RuleCache::key(look, salt_));
+    const bool by_bp = rule.kind() == RuleKind::rbp;
+    if (rule.kind() != RuleKind::rsp && !by_bp) break;
+    const auto cfa = (by_bp ? bp : sp) + static_cast<std::uint64_t>(static_cast<std::int64_t>(rule.cfa));
+    const auto bp_base = rule.flags() & Rule::kBpFromBp ? bp : cfa;
+    const auto bp_at = rule.flags() & Rule::kBpSaved ? bp_base + static_cast<std::uint64_t>(static_cast<std::int64_t>(rule.bp_slot)) : 0;
+    if (cfa < sp + 8 || cfa % 8 != 0 || cfa - low > room) break;
+    if (bp_at && (bp_at - low > room - 8)) break;
+    const auto return_address = load_word(cfa - 8);
+    if (return_address == 0) break;
+    *frame++ = ScratchFrame{look, sp, bp, bp_at, 0};
+    if (bp_at) bp = load_word(bp_at);
+    sp = cfa;
+    look = return_address - 1;
+  }
+  count_ = static_cast<std::uint32_t>(frame - cache_.scratch);
+  look_ = look;
+  sp_ = sp;
+  bp_ = bp;
+  return going;
+}
+
 void Walker::follow() {
-  for (;;) {
-    if (on_thread_ && meets_kept()) return;
+  while (follow_ordinary()) {
     if (count_ == kMaxFrames) {
       truncated_ = true;
       return;
@@ -251,41 +285,51 @@ StackId Walker::generation_root() {
   return cache_.generation > 1 ? stacks_.intern(0, cache_.generation, NodeKind::generation) : 0;
 }
 
-// Makes room behind the kept frames that were taken over, and notes how the new frames lead to the innermost of them.
+// Notes what holds for the whole of the frames that are kept after this walk.
 void Walker::begin_keeping() {
-  const auto first_guess = cache_.first_guess;
-  cache_.count = taken_ ? taken_ - 1 : 0;
-  std::atomic_signal_fence(std::memory_order_release);
   if (!taken_) cache_.complete = complete_;
-  if (!taken_ || first_guess == 0 || first_guess > taken_)
+  if (!taken_ || cache_.first_guess == 0 || cache_.first_guess > taken_)
     cache_.first_guess = guesses_end_ ? taken_ + count_ - guesses_end_ + 1 : 0;
-  if (!taken_) return;
-  const auto last = taken_ - 1;
-  const ScratchFrame state{cache_.look(last), cache_.sp(last), cache_.bp(last), 0, 0};
-  keep(last, state, &cache_.scratch[count_ - 1], cache_.node(last));
 }
 
-void Walker::keep(std::uint32_t index, const ScratchFrame& frame, const ScratchFrame* inner, StackId node) {
-  if (index != cache_.count || index >= kMaxFrames) return;  // an earlier one found no room
-  if (!keep_frame(cache_, index, frame, inner, node)) return;
-  std::atomic_signal_fence(std::memory_order_release);
-  cache_.count = index + 1;
-}
-
-void Walker::keep_new(std::uint32_t i, StackId node) {
-  const auto* frames = cache_.scratch;
-  keep(taken_ + (count_ - 1 - i), frames[i], i ? &frames[i - 1] : nullptr, node);
-}
-
-StackId Walker::intern_new(StackId parent, bool keeping) {
-  for (auto i = count_; i-- > 0;) {
-    const auto look = cache_.scratch[i].look;
-    if (!hidden_.holds(look)) {
-      parent = stacks_.intern(parent, look);
-      if (parent == 0) return 0;
-    }
-    if (keeping) keep_new(i, parent);
+// Keeps the new frames behind those that were taken over; `node_of` gives their nodes from the outermost inward, 0 to end.
+template <class NodeOf>
+void Walker::keep_new(NodeOf&& node_of) {
+  const auto* const frames = cache_.scratch;
+  ReplayWriter writer(cache_, taken_ ? taken_ - 1 : 0);
+  if (taken_) {  // the innermost of them is now reached from another frame
+    const auto last = taken_ - 1;
+    writer.put(ScratchFrame{cache_.look(last), cache_.sp(last), cache_.bp(last), 0, 0}, &frames[count_ - 1], cache_.node(last));
   }
+  for (auto i = count_; i-- > 0;) {
+    StackId node;
+    if (!node_of(frames[i].look, node)) return;
+    writer.put(frames[i], i ? &frames[i - 1] : nullptr, node);
+  }
+}
+
+// Interns the new frames under `parent`, and keeps them when asked to.
+StackId Walker::intern_new(StackId parent, bool keeping) {
+  const auto index = stacks_.index();
+  const auto hidden = hidden_;
+  auto path = stacks_.path_hash(parent);
+  const auto intern_next = [&](std::uint64_t look, StackId& node) {
+    if (!hidden.holds(look)) [[likely]] {
+      std::uint32_t slot;
+      path = StackTable::extend(path, look, NodeKind::code);
+      const auto known = index.probe(parent, look, NodeKind::code, path, slot);
+      parent = known ? known : stacks_.insert(parent, look, NodeKind::code, path, slot);
+    }
+    node = parent;
+    return parent != 0;
+  };
+  if (keeping) {
+    keep_new(intern_next);
+    return parent;
+  }
+  StackId node;
+  for (auto i = count_; i-- > 0;)
+    if (!intern_next(cache_.scratch[i].look, node)) return 0;
   return parent;
 }
 
@@ -299,7 +343,7 @@ bool Walker::known_already(StackId parent) const {
 
 // The tree is nearly full: only the innermost frames, under a node of their own.
 StackId Walker::fold(bool keeping) {
-  for (auto i = count_; keeping && i-- > 0;) keep_new(i, 0);
+  if (keeping) keep_new([](std::uint64_t, StackId& node) { return node = 0, true; });
   const auto depth = taken_ + count_;
   auto parent = stacks_.intern(generation_root(), 0, NodeKind::folded);
   for (auto i = depth < kFoldedFrames ? depth : kFoldedFrames; i-- > 0 && parent != 0;)
