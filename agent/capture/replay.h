@@ -32,7 +32,11 @@ struct ReplayBlock {
   static constexpr unsigned kWords = 34;
 
   StackWord return_word[kFrames];  // the return address through which a frame was found (from the frame inside it)
-  std::uint64_t look[kFrames], sp[kFrames], bp[kFrames];
+  struct State {
+    std::uint64_t look, sp;
+  };
+  State state[kFrames];
+  std::uint64_t bp[kFrames];
   StackId node[kFrames];           // 0: the stack tree was too full for it
   StackWord word[kWords];          // other words, in the order of frames
   std::uint8_t word_end[kFrames];  // behind a frame's last word
@@ -51,13 +55,13 @@ struct WalkCache {
   unsigned char copy[kCopyBytes];
 
   ReplayBlock& block(std::uint32_t frame) { return blocks[frame / ReplayBlock::kFrames]; }
-  std::uint64_t sp(std::uint32_t frame) { return block(frame).sp[frame % ReplayBlock::kFrames]; }
-  std::uint64_t look(std::uint32_t frame) { return block(frame).look[frame % ReplayBlock::kFrames]; }
+  std::uint64_t sp(std::uint32_t frame) { return block(frame).state[frame % ReplayBlock::kFrames].sp; }
+  std::uint64_t look(std::uint32_t frame) { return block(frame).state[frame % ReplayBlock::kFrames].look; }
   std::uint64_t bp(std::uint32_t frame) { return block(frame).bp[frame % ReplayBlock::kFrames]; }
   StackId node(std::uint32_t frame) { return block(frame).node[frame % ReplayBlock::kFrames]; }
 
   // Forgets what was kept when it is for another generation or other bounds.
-  void prepare(std::uint64_t now, StackBounds bounds) {
+  void prepare(std::uint64_t now, const StackBounds& bounds) {
     if (generation == now && low == bounds.low && high == bounds.high) [[likely]] return;
     count = 0;
     generation = now;
@@ -116,8 +120,7 @@ class ReplayWriter {
     auto& block = cache_.block(index_);
     const auto i = index_ % ReplayBlock::kFrames;
     if (i == 0) words_ = 0;
-    block.look[i] = frame.look;
-    block.sp[i] = frame.sp;
+    block.state[i] = ReplayBlock::State{frame.look, frame.sp};
     block.bp[i] = frame.bp;
     block.node[i] = node;
     if (inner) {

@@ -21,7 +21,8 @@ constexpr std::uint32_t kFoldedFrames = 16;
 
 class Walker {
  public:
-  Walker(CodeMap& code, StackTable& stacks, RuleCache& rules, WalkCache& cache, StackBounds thread, StackBounds alternate, CodeSpan hidden)
+  Walker(CodeMap& code, StackTable& stacks, RuleCache& rules, WalkCache& cache, const StackBounds& thread, const StackBounds& alternate,
+         const CodeSpan& hidden)
       : code_(code), stacks_(stacks), rules_(rules), cache_(cache), thread_(thread), alternate_(alternate), hidden_(hidden) {
     const auto generation = code.generation();
     salt_ = RuleCache::salt(generation);
@@ -43,6 +44,7 @@ class Walker {
   Rule guess();
   bool meets_kept(std::uint64_t look, std::uint64_t sp, std::uint64_t bp);
   bool follow_ordinary();
+  bool on_thread() const { return sp_ - thread_.low < thread_.high - thread_.low; }
   void enter_region();
   bool readable(std::uint64_t at) { return region_.holds(at) || fetch(at); }
   bool fetch(std::uint64_t at);
@@ -61,8 +63,9 @@ class Walker {
   StackTable& stacks_;
   RuleCache& rules_;
   WalkCache& cache_;
-  const StackBounds thread_, alternate_;
-  const CodeSpan hidden_;
+  const StackBounds& thread_;
+  const StackBounds& alternate_;
+  const CodeSpan& hidden_;
   StackRegion region_;
   std::uint64_t salt_, look_ = 0, sp_ = 0, bp_ = 0;
   const std::uint64_t* general_ = nullptr;  // all registers of the frame general_at_ of scratch
@@ -79,7 +82,7 @@ class Walker {
 
 // The stack that sp_ points into, from sp_ upward.
 void Walker::enter_region() {
-  on_thread_ = sp_ >= thread_.low && sp_ < thread_.high;
+  on_thread_ = on_thread();
   if (on_thread_) return region_.set_registered(thread_.low, thread_.high, sp_);
   keepable_ = false;
   if (sp_ >= alternate_.low && sp_ < alternate_.high) return region_.set_registered(alternate_.low, alternate_.high, sp_);
@@ -109,7 +112,8 @@ __attribute__((noinline)) Rule Walker::resolve(std::uint64_t look, std::uint64_t
   }
   if (const auto* module = code_.find(look)) {
     rule = find_rule(module->unwind, look, cache_.work);
-    rules_.insert(key, rule);
+    if (rule.kind() == RuleKind::none) rule = guess();
+    else rules_.insert(key, rule);
   } else if (!CodeMap::in_module(look)) {
     rule = guess();
   } else {
@@ -119,7 +123,8 @@ __attribute__((noinline)) Rule Walker::resolve(std::uint64_t look, std::uint64_t
   return rule;
 }
 
-// Code outside all modules was made at run time; most such code keeps a frame pointer. Not cached: a library may come there.
+// Code outside all modules was made at run time, code in a module without unwind information by an assembler (V8's built-in
+// functions): most of either keeps a frame pointer. Not cached: it depends on bp, and a library may come to a free place.
 Rule Walker::guess() {
   if (bp_ < sp_ || bp_ % 8 != 0 || !readable(bp_ + 8) || !readable(bp_)) {
     keepable_ = false;
@@ -273,6 +278,7 @@ Walk Walker::run(const Registers& from, bool interrupted, std::uint32_t skip) {
   sp_ = from.sp;
   bp_ = from.bp;
   general_ = from.general;
+  if (skip == 0 && kept_ && on_thread() && meets_kept(look_, sp_, bp_)) return finish();  // often there is nothing new at all
   enter_region();
   for (; skip > 0; --skip)
     if (!step(rule_for(look_), cache_.scratch[0])) return Walk{};
@@ -390,8 +396,9 @@ Walk Unwinder::walk(const Registers& from, bool interrupted, StackBounds thread_
 // Its own frame keeps a frame pointer (the builtin forces one), so the caller's state is at hand.
 __attribute__((noinline)) Walk Unwinder::walk_here(std::uint32_t skip, StackBounds thread_stack, WalkCache& cache) {
   const auto frame = reinterpret_cast<std::uint64_t>(__builtin_frame_address(0));
+  constexpr StackBounds none{0, 0};
   const Registers caller{load_word(frame + 8), frame + 16, load_word(frame)};
-  return Walker(*code_, *stacks_, *rules_, cache, thread_stack, StackBounds{0, 0}, hidden_).run(caller, false, skip);
+  return Walker(*code_, *stacks_, *rules_, cache, thread_stack, none, hidden_).run(caller, false, skip);
 }
 
 Rule Unwinder::rule_at(std::uint64_t address, WalkCache& cache) {
