@@ -146,7 +146,7 @@ bool execute(std::uint8_t operation, DwarfCursor& cursor, CfiWorkspace& work) {
 }
 
 // Runs a program up to the row of `address`. False: corrupt, or too long.
-bool run(DwarfCursor cursor, std::uint64_t address, CfiWorkspace& work) {
+__attribute__((noinline)) bool run(DwarfCursor cursor, std::uint64_t address, CfiWorkspace& work) {
   std::uint64_t location = work.fde.start;
   for (unsigned count = 0; cursor.more(); ++count) {
     if (count == kMaxOperations) return false;
@@ -327,7 +327,7 @@ std::uint8_t encode_bx(const Place& place) {
   return place.offset % 8 == 0 && slot > 0 && slot < Rule::kBxLost ? static_cast<std::uint8_t>(slot) : Rule::kBxLost;
 }
 
-Rule encode(const UnwindTable& table, std::uint64_t address, CfiWorkspace& work) {
+__attribute__((noinline)) Rule encode(const UnwindTable& table, std::uint64_t address, CfiWorkspace& work) {
   constexpr Rule stop = make_rule(RuleKind::stop);
   if (work.row.save[kReturn] == Save::undefined) return make_rule(RuleKind::end);
   if (work.fde.signal_frame) return make_rule(RuleKind::sigreturn);
@@ -365,7 +365,7 @@ Rule interpret(const UnwindTable& table, std::uint64_t address, CfiWorkspace& wo
 }
 
 Rule find_rule(const UnwindTable& table, std::uint64_t address, CfiWorkspace& work) {
-  if (!find_fde(table, address, work.fde)) return make_rule(RuleKind::stop);
+  if (!find_fde(table, address, work.fde)) return make_rule(RuleKind::none);
   return interpret(table, address, work);
 }
 

@@ -11,7 +11,7 @@
 namespace tailback::capture {
 
 enum class RuleKind : std::uint8_t {
-  none,       // not known (an empty entry of a cache)
+  none,       // not known (an empty entry of a cache, code without an FDE)
   stop,       // no way to find the caller
   end,        // there is no caller: the root of a thread
   rsp,        // CFA = sp + cfa
@@ -97,7 +97,7 @@ bool fde_at(const UnwindTable& table, std::uint64_t index, Fde& fde);
 // The rule at an address of workspace.fde.
 Rule interpret(const UnwindTable& table, std::uint64_t address, CfiWorkspace& workspace);
 
-// find_fde and interpret; `stop` when there is no FDE.
+// find_fde and interpret; `none` when there is no FDE.
 Rule find_rule(const UnwindTable& table, std::uint64_t address, CfiWorkspace& workspace);
 
 }  // namespace tailback::capture

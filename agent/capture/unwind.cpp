@@ -3,6 +3,8 @@
 // Never allocates, never locks, never reads outside the StackRegion, never writes but to the WalkCache and the tables.
 #include "agent/capture/unwind.h"
 
+#include <new>
+
 #include "agent/capture/pages.h"
 #include "agent/capture/replay.h"
 #include "agent/capture/rule_cache.h"
@@ -17,6 +19,7 @@ namespace {
 constexpr std::uint64_t kUcontextGeneral = 40, kUcontextBp = 120, kUcontextSp = 160, kUcontextPc = 168;
 constexpr unsigned kGeneralBp = 10, kGeneralBx = 11, kGeneralSp = 15, kGeneralPc = 16;  // in gregs
 constexpr std::uint64_t kMaxFrameBytes = 1 << 20;  // where no bounds are known
+constexpr std::uint64_t kRootFrameBytes = 256;     // how far below the top of its stack the outermost frame lies at most
 constexpr std::uint32_t kFoldedFrames = 16;
 
 class Walker {
@@ -126,6 +129,8 @@ __attribute__((noinline)) Rule Walker::resolve(std::uint64_t look, std::uint64_t
 // Code outside all modules was made at run time, code in a module without unwind information by an assembler (V8's built-in
 // functions): most of either keeps a frame pointer. Not cached: it depends on bp, and a library may come to a free place.
 Rule Walker::guess() {
+  // A start function without unwind information: it marks the outermost frame by a zero bp (System V ABI, 3.4.1).
+  if (bp_ == 0 && on_thread_ && region_.high - sp_ < kRootFrameBytes) return make_rule(RuleKind::end);
   if (bp_ < sp_ || bp_ % 8 != 0 || !readable(bp_ + 8) || !readable(bp_)) {
     keepable_ = false;
     return make_rule(RuleKind::stop);
@@ -380,6 +385,8 @@ Walk Walker::finish() {
   return walk;
 }
 
+static_assert(sizeof(Walker) <= sizeof(WalkCache::walker));
+
 }  // namespace
 
 bool Unwinder::init(CodeMap& code, StackTable& stacks) {
@@ -390,7 +397,8 @@ bool Unwinder::init(CodeMap& code, StackTable& stacks) {
 }
 
 Walk Unwinder::walk(const Registers& from, bool interrupted, StackBounds thread_stack, StackBounds alternate, WalkCache& cache) {
-  return Walker(*code_, *stacks_, *rules_, cache, thread_stack, alternate, hidden_).run(from, interrupted, 0);
+  auto* walker = new (cache.walker) Walker(*code_, *stacks_, *rules_, cache, thread_stack, alternate, hidden_);
+  return walker->run(from, interrupted, 0);
 }
 
 // Its own frame keeps a frame pointer (the builtin forces one), so the caller's state is at hand.
@@ -398,7 +406,8 @@ __attribute__((noinline)) Walk Unwinder::walk_here(std::uint32_t skip, StackBoun
   const auto frame = reinterpret_cast<std::uint64_t>(__builtin_frame_address(0));
   constexpr StackBounds none{0, 0};
   const Registers caller{load_word(frame + 8), frame + 16, load_word(frame)};
-  return Walker(*code_, *stacks_, *rules_, cache, thread_stack, none, hidden_).run(caller, false, skip);
+  auto* walker = new (cache.walker) Walker(*code_, *stacks_, *rules_, cache, thread_stack, none, hidden_);
+  return walker->run(caller, false, skip);
 }
 
 Rule Unwinder::rule_at(std::uint64_t address, WalkCache& cache) {

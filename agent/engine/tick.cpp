@@ -29,6 +29,10 @@ void Session::after_sample(ThreadBlock& thread) {
   const std::uint64_t now = since_start();
   if (dump_.state() == DumpState::open || (worth_a_file(now) && open_dump())) {
     drain_.thread(thread, alone_until_ns_ == 0);
+    if (now - last_tick_ns_ >= kTickNs) {  // its clock, so that a kill leaves no samples without one
+      last_tick_ns_ = now;
+      thread_sampler_.sample(now, started_ns_, kThreadBudgetNs);
+    }
     if (now - last_second_ns_ >= kSecondNs) every_second(now);
   }
   lock_.unlock();
@@ -41,9 +45,9 @@ bool Session::tick() {
   if (dump_.state() == DumpState::closed && worth_a_file(now) && open_dump() && options_.delay_ns) rearm_all();
   if (dump_.state() == DumpState::open) {
     if (alone_until_ns_ == 0) {
-      alone_until_ns_ = now;
+      alone_until_ns_ = last_tick_ns_ = now;
       dump_.append(trace::DetailWindow{0, now, 2, {}});
-    } else if (last_tick_ns_ && now - last_tick_ns_ > kTickNs + kLateNs) {
+    } else if (now - last_tick_ns_ > kTickNs + kLateNs) {
       detail_.anomaly(dump_, last_tick_ns_, now, "the agent's thread was kept from running");
     }
     drain(now);
