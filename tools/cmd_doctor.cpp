@@ -33,7 +33,8 @@ Style style_of(Verdict verdict) {
 
 bool any(const std::vector<Section>& sections, Verdict verdict) {
   return std::any_of(sections.begin(), sections.end(), [&](const Section& section) {
-    return std::any_of(section.checks.begin(), section.checks.end(), [&](const DoctorCheck& check) { return check.verdict == verdict; });
+    return std::any_of(section.checks.begin(), section.checks.end(),
+                       [&](const DoctorCheck& check) { return check.verdict == verdict; });
   });
 }
 
@@ -52,19 +53,27 @@ std::string text_of(const std::vector<Section>& sections) {
     for (const DoctorCheck& check : section.checks) print_check(page, check);
   }
   page.blank();
-  if (any(sections, Verdict::broken)) page.paragraph(0, "Recording is not possible until what is marked as broken is changed.", Style::red);
-  else if (any(sections, Verdict::limited)) page.paragraph(0, "Recording works; what is marked as limited will be missing.", Style::yellow);
-  else page.paragraph(0, "All is well: nothing will be missing.", Style::green);
+  if (any(sections, Verdict::broken))
+    page.paragraph(0, "Recording is not possible until what is marked as broken is changed.", Style::red);
+  else if (any(sections, Verdict::limited))
+    page.paragraph(0, "Recording works; what is marked as limited will be missing.", Style::yellow);
+  else
+    page.paragraph(0, "All is well: nothing will be missing.", Style::green);
   return page.text().substr(1);
 }
 
 std::string json_of(const std::vector<Section>& sections) {
-  nlohmann::ordered_json json = {{"schema", "tailback.doctor/1"}, {"possible", !any(sections, Verdict::broken)}, {"sections", nlohmann::ordered_json::array()}};
+  nlohmann::ordered_json json = {{"schema", "tailback.doctor/1"},
+                                 {"possible", !any(sections, Verdict::broken)},
+                                 {"sections", nlohmann::ordered_json::array()}};
   for (const Section& section : sections) {
     nlohmann::ordered_json checks = nlohmann::ordered_json::array();
     for (const DoctorCheck& check : section.checks)
-      checks.push_back({{"id", check.id}, {"verdict", name_of(check.verdict)}, {"found", valid_utf8(check.found)},
-                        {"effect", valid_utf8(check.effect)}, {"remedy", valid_utf8(check.remedy)}});
+      checks.push_back({{"id", check.id},
+                        {"verdict", name_of(check.verdict)},
+                        {"found", valid_utf8(check.found)},
+                        {"effect", valid_utf8(check.effect)},
+                        {"remedy", valid_utf8(check.remedy)}});
     json["sections"].push_back({{"title", valid_utf8(section.title)}, {"checks", checks}});
   }
   return json.dump(1) + "\n";
@@ -81,7 +90,8 @@ int cmd_doctor(const Arguments& arguments) {
   app.add_option("--json", json, "write the result as JSON ('-' is stdout)")->option_text("FILE");
   app.add_flag("--force", force, "overwrite an existing file");
   if (const auto status = parse(app, arguments)) return *status;
-  std::vector<Section> sections = {{"This machine", check_machine()}, {"Sampling", check_signals()}, {"Recording library", check_library()}};
+  std::vector<Section> sections = {
+      {"This machine", check_machine()}, {"Sampling", check_signals()}, {"Recording library", check_library()}};
   if (!program.empty()) sections.push_back({program, check_target(program)});
   if (!json.empty()) write_result(json, json_of(sections), force);
   if (json != "-") write_result("-", text_of(sections), false);

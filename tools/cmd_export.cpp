@@ -50,11 +50,13 @@ const Format& format_of(const std::string& name) {
 }
 
 void check(const ExportOptions& options, const Format& format) {
-  if (options.dumps.empty()) throw Failure(kWrongUsage, "export needs a dump; for instance: tailback export --format folded FILE.tbk");
+  if (options.dumps.empty())
+    throw Failure(kWrongUsage, "export needs a dump; for instance: tailback export --format folded FILE.tbk");
   if (!options.unit.empty() && options.unit != "samples" && options.unit != "microseconds")
     throw Failure(kWrongUsage, fmt::format("--unit {}: it takes samples or microseconds", options.unit));
   if (!options.unit.empty() && format.binary)
-    throw Failure(kWrongUsage, fmt::format("--unit is for folded stacks; {} always holds both samples and CPU time", format.name));
+    throw Failure(kWrongUsage,
+                  fmt::format("--unit is for folded stacks; {} always holds both samples and CPU time", format.name));
   if (format.binary && options.output == "-" && ::isatty(STDOUT_FILENO))
     throw Failure(kWrongUsage, fmt::format("{} is binary and standard output is a terminal; add -o profile.pb.gz", format.name));
 }

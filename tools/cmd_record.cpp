@@ -26,7 +26,9 @@ namespace {
 // The program to start, or the failure that a shell would report for it.
 ProgramCheck checked_program(const Arguments& command) {
   if (command.empty())
-    throw Failure(kWrongUsage, "record needs a program; for instance: tailback record -- xz -k FILE ('tailback record --help' lists the options)");
+    throw Failure(
+        kWrongUsage,
+        "record needs a program; for instance: tailback record -- xz -k FILE ('tailback record --help' lists the options)");
   ProgramCheck program = check_program(command[0]);
   if (program.found.empty())
     throw Failure(kNotFound, fmt::format("{}: no such program; check the spelling, or give its path", command[0]));
@@ -41,11 +43,14 @@ Library needed_library() {
   if (library.path.empty()) {
     std::string folders;
     for (const std::string& path : library.looked_at) folders += "\n          " + path;
-    throw Failure(kNotStarted, "libtailback.so is not there; install it, or name it by TAILBACK_LIBRARY=/path/to/libtailback.so; looked at:" + folders);
+    throw Failure(
+        kNotStarted,
+        "libtailback.so is not there; install it, or name it by TAILBACK_LIBRARY=/path/to/libtailback.so; looked at:" + folders);
   }
   if (library.preload_name.find_first_of(" :") != std::string::npos)
     throw Failure(kNotStarted, fmt::format("LD_PRELOAD cannot name {}: its path holds a blank or a colon; install it elsewhere, "
-                                           "or name a copy by TAILBACK_LIBRARY", library.path));
+                                           "or name a copy by TAILBACK_LIBRARY",
+                                           library.path));
   return library;
 }
 
@@ -58,7 +63,7 @@ ChildRequest child_request(const Arguments& command, const ProgramCheck& program
   request.environment.emplace_back("TAILBACK_OUTPUT", output.text());
   if (options.quiet()) request.environment.emplace_back("TAILBACK_QUIET", "1");
   request.environment.emplace_back("LD_PRELOAD", prepended_preload(library.preload_name, std::getenv("LD_PRELOAD")));
-  if (force) request.before_exec = [&output, image = program.image](pid_t pid) { remove_old_dumps(output, image, pid); };
+  if (force) request.before_exec = [&output, name = program.found](pid_t pid) { remove_old_dumps(output, name, pid); };
   return request;
 }
 
@@ -70,7 +75,9 @@ void print_hints(const ProgramCheck& program, const std::vector<std::string>& no
 }  // namespace
 
 int cmd_record(const Arguments& arguments) {
-  CLI::App app("Run PROGRAM, record it until it ends, print ranked suggestions. Its streams, signals and exit status are its own.", "record");
+  CLI::App app(
+      "Run PROGRAM, record it until it ends, print ranked suggestions. Its streams, signals and exit status are its own.",
+      "record");
   set_usage(app, "[OPTIONS] [--] PROGRAM [ARG...]");
   RecordingOptions options;
   bool force = false;
@@ -90,7 +97,8 @@ int cmd_record(const Arguments& arguments) {
   const ChildResult child = run_child(child_request(command, program, library, options, output, force));
   if (child.exec_error)
     throw Failure(child.exec_error == ENOENT ? kNotFound : kNotExecutable,
-                  fmt::format("{} cannot be executed: {}; is the interpreter that it names installed?", program.found, std::strerror(child.exec_error)));
+                  fmt::format("{} cannot be executed: {}; is the interpreter that it names installed?", program.found,
+                              std::strerror(child.exec_error)));
   complete_and_report({output, child, program, notes, options.quiet()});
   return child.shell_status();
 }

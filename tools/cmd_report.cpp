@@ -43,7 +43,9 @@ void declare(CLI::App& app, ReportOptions& options) {
   app.add_option("--thread", options.thread, "only threads of that name")->option_text("NAME");
   app.add_option("--from", options.from, "only from that second on")->option_text("S");
   app.add_option("--to", options.to, "only up to that second")->option_text("S");
-  app.add_option("--debug-dir", options.debug_directories, "where to look for debug files besides /usr/lib/debug")->option_text("DIR")->allow_extra_args(false);
+  app.add_option("--debug-dir", options.debug_directories, "where to look for debug files besides /usr/lib/debug")
+      ->option_text("DIR")
+      ->allow_extra_args(false);
   app.add_flag("--debuginfod", options.debuginfod, "fetch debug files from $DEBUGINFOD_URLS");
   app.add_flag("--records", options.records, "print the raw records instead");
   app.add_flag("--force", options.force, "overwrite existing files");
@@ -72,7 +74,8 @@ void check(const ReportOptions& options) {
   if (!options.html.empty())
     throw Failure(kWrongUsage, "--html is not available in this version; use --json, or 'tailback export --format folded'");
   if (options.from && options.to && *options.from >= *options.to)
-    throw Failure(kWrongUsage, fmt::format("--from {} --to {}: the window of time is empty; --from must be smaller", *options.from, *options.to));
+    throw Failure(kWrongUsage, fmt::format("--from {} --to {}: the window of time is empty; --from must be smaller",
+                                           *options.from, *options.to));
   check_rules(options.rules);
 }
 
@@ -119,7 +122,8 @@ int cmd_report(const Arguments& arguments) {
   const analyzers::Report report = analyzers::analyze(*model, analysis);
   end_progress();
   deliver(report, options);
-  const bool met = std::any_of(report.findings.begin(), report.findings.end(), [&](const auto& finding) { return finding.severity >= threshold; });
+  const bool met = std::any_of(report.findings.begin(), report.findings.end(),
+                               [&](const auto& finding) { return finding.severity >= threshold; });
   return may_fail && met ? kFindingsStand : kDone;
 }
 

@@ -18,12 +18,11 @@ namespace {
 constexpr int kSignals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
 constexpr unsigned kSecondsToPrint = 5;  // naming frames allocates, which may hang in a broken process
 
-void say(const std::string& text) {
-  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, text.data(), text.size());
-}
+void say(const std::string& text) { [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, text.data(), text.size()); }
 
 void print_own_stack(const char* cause) {
-  say(std::string("tailback ") + TAILBACK_VERSION + ": " + cause + "; this is a bug in tailback, please report it with these lines:\n");
+  say(std::string("tailback ") + TAILBACK_VERSION + ": " + cause +
+      "; this is a bug in tailback, please report it with these lines:\n");
   std::ostringstream stack;
   stack << boost::stacktrace::stacktrace();
   say(stack.str());

@@ -24,7 +24,8 @@ int run(const Arguments& arguments) {
   const std::string_view name = arguments.empty() ? "" : std::string_view(arguments[0]);
   if (name == "--version" || name == "-V" || name == "version") return print_version();
   if (name.empty()) return print_help(kSubcommands, stderr), kWrongUsage;
-  if (name == "--help" || name == "-h" || (name == "help" && arguments.size() == 1)) return print_help(kSubcommands, stdout), kDone;
+  if (name == "--help" || name == "-h" || (name == "help" && arguments.size() == 1))
+    return print_help(kSubcommands, stdout), kDone;
   const bool help_about = name == "help";
   const std::string& wanted = arguments[help_about ? 1 : 0];
   const Arguments rest = help_about ? Arguments{"--help"} : Arguments(arguments.begin() + 1, arguments.end());

@@ -30,7 +30,8 @@ MappedFile::MappedFile(const std::string& path) {
     ::close(file);
     refuse(path, "it is not a regular file", "give the path of a dump (*.tbk)");
   }
-  void* mapping = status.st_size ? ::mmap(nullptr, static_cast<std::size_t>(status.st_size), PROT_READ, MAP_PRIVATE, file, 0) : nullptr;
+  void* mapping =
+      status.st_size ? ::mmap(nullptr, static_cast<std::size_t>(status.st_size), PROT_READ, MAP_PRIVATE, file, 0) : nullptr;
   const int error = errno;
   ::close(file);
   if (mapping == MAP_FAILED) refuse(path, std::strerror(error), "is enough address space allowed (ulimit -v)?");

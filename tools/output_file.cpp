@@ -16,8 +16,10 @@ namespace tailback::tools {
 namespace {
 
 [[noreturn]] void refuse(const std::string& path, int error) {
-  const char* remedy = error == EEXIST ? "choose another name or add --force" : error == ENOENT ? "create its folder first"
-                       : error == ENOSPC || error == EDQUOT ? "free some space" : "check the path and its folder's mode";
+  const char* remedy = error == EEXIST                      ? "choose another name or add --force"
+                       : error == ENOENT                    ? "create its folder first"
+                       : error == ENOSPC || error == EDQUOT ? "free some space"
+                                                            : "check the path and its folder's mode";
   throw Failure(kFailed, fmt::format("cannot write {}: {}; {}", path, std::strerror(error), remedy));
 }
 

@@ -43,7 +43,8 @@ class CommandTest : public ::testing::Test {
     return out.str();
   }
   Result run(const std::string& arguments) const {
-    const std::string command = "cd " + folder_ + " && env -u TAILBACK_OUTPUT timeout 60 " + TAILBACK_BUILD_DIR + "/tools/tailback " + arguments + " >out 2>err";
+    const std::string command = "cd " + folder_ + " && env -u TAILBACK_OUTPUT timeout 60 " + TAILBACK_BUILD_DIR +
+                                "/tools/tailback " + arguments + " >out 2>err";
     const int status = std::system(command.c_str());
     return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), text("out"), text("err")};
   }
@@ -61,13 +62,19 @@ TEST_F(CommandTest, HelpGoesToStdoutAndSucceeds) {
 }
 
 TEST_F(CommandTest, WrongUsageIsToldWithTheRemedy) {
-  const std::pair<const char*, const char*> wrong[] = {
-      {"reprot", "did you mean 'tailback report'?"}, {"report", "record PROGRAM"}, {"report --frob d.tbk", "tailback report --help"},
-      {"report --html x.html d.tbk", "not available in this version"}, {"report --fail-on bad d.tbk", "critical"},
-      {"report --rule no-such-rule d.tbk", "cpu-hotspot"}, {"report --from 3 --to 2 d.tbk", "--from must be smaller"},
-      {"export d.tbk", "folded, pprof"}, {"export --format speedscope d.tbk", "folded, pprof"},
-      {"export --format pprof --unit samples d.tbk", "--unit"}, {"record", "needs a program"},
-      {"record -F 0 -- true", "from 1 to 10000"}, {"record -o %p/x -- true", "file's name only"}};
+  const std::pair<const char*, const char*> wrong[] = {{"reprot", "did you mean 'tailback report'?"},
+                                                       {"report", "record PROGRAM"},
+                                                       {"report --frob d.tbk", "tailback report --help"},
+                                                       {"report --html x.html d.tbk", "not available in this version"},
+                                                       {"report --fail-on bad d.tbk", "critical"},
+                                                       {"report --rule no-such-rule d.tbk", "cpu-hotspot"},
+                                                       {"report --from 3 --to 2 d.tbk", "--from must be smaller"},
+                                                       {"export d.tbk", "folded, pprof"},
+                                                       {"export --format speedscope d.tbk", "folded, pprof"},
+                                                       {"export --format pprof --unit samples d.tbk", "--unit"},
+                                                       {"record", "needs a program"},
+                                                       {"record -F 0 -- true", "from 1 to 10000"},
+                                                       {"record -o %p/x -- true", "file's name only"}};
   for (const auto& [arguments, said] : wrong) {
     const Result result = run(arguments);
     EXPECT_EQ(result.status, 2) << arguments;
@@ -113,7 +120,8 @@ TEST_F(CommandTest, ResultsAreNeverOverwritten) {
 
 TEST_F(CommandTest, WhatIsNoDumpIsRefused) {
   std::ofstream(folder_ + "/text") << "no dump";
-  for (const char* arguments : {"report text", "report --records text", "export --format folded text", "report missing", "report ."}) {
+  for (const char* arguments :
+       {"report text", "report --records text", "export --format folded text", "report missing", "report ."}) {
     const Result result = run(arguments);
     EXPECT_EQ(result.status, 1) << arguments;
     EXPECT_THAT(result.err, HasSubstr(std::string(arguments).substr(std::string(arguments).rfind(' ') + 1))) << arguments;
@@ -162,7 +170,8 @@ TEST_F(CommandTest, DoctorFindsThisMachineUsable) {
   std::set<std::string> ids;
   for (const auto& section : json["sections"])
     for (const auto& check : section["checks"]) ids.insert(check["id"]);
-  for (const char* id : {"kernel", "glibc", "tick", "timers", "output", "sigurg", "cpu_timers", "schedstat", "library", "preload", "symbols"})
+  for (const char* id :
+       {"kernel", "glibc", "tick", "timers", "output", "sigurg", "cpu_timers", "schedstat", "library", "preload", "symbols"})
     EXPECT_TRUE(ids.contains(id)) << id;
 }
 

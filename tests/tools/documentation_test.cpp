@@ -54,14 +54,20 @@ std::set<std::string> without(std::set<std::string> names, const std::string& na
 TEST(Documentation, ManualAndCompletionsKnowTheOptions) {
   const std::string bash = file_text("tools/completions/tailback.bash"), zsh = file_text("tools/completions/_tailback"),
                     fish = file_text("tools/completions/tailback.fish");
-  const struct { const char* command; const char* bash; const char* zsh; } commands[] = {
-      {"record", "record | run) echo", "recording=("}, {"report", "report) echo", "reporting=("},
-      {"export", "export) echo", "exporting=("}, {"doctor", "doctor) echo", "examining=("}};
+  const struct {
+    const char* command;
+    const char* bash;
+    const char* zsh;
+  } commands[] = {{"record", "record | run) echo", "recording=("},
+                  {"report", "report) echo", "reporting=("},
+                  {"export", "export) echo", "exporting=("},
+                  {"doctor", "doctor) echo", "examining=("}};
   for (const auto& [command, bash_part, zsh_part] : commands) {
     SCOPED_TRACE(command);
     std::set<std::string> options = help_options(command);
     EXPECT_TRUE(options.contains("help"));
-    const std::string manual = section(file_text(std::string("docs/man/tailback-") + command + ".1.scd"), "# OPTIONS", "# EXAMPLES");
+    const std::string manual =
+        section(file_text(std::string("docs/man/tailback-") + command + ".1.scd"), "# OPTIONS", "# EXAMPLES");
     EXPECT_EQ(matches(manual, "\\*--([a-z][a-z-]+)\\*"), options);
     EXPECT_EQ(matches(section(bash, bash_part, ";;"), "--([a-z][a-z-]+)"), options);
     EXPECT_EQ(matches(section(zsh, zsh_part, "\n)"), "--([a-z][a-z-]+)(?:=|\\[|\\}|,)"), options);
@@ -72,7 +78,8 @@ TEST(Documentation, ManualAndCompletionsKnowTheOptions) {
 TEST(Documentation, BashCompletes) {
   const std::string source = std::string("cd / && . ") + TAILBACK_SOURCE_DIR + "/tools/completions/tailback.bash && ";
   const auto complete = [&](const std::string& words) {
-    return output_of("bash -c '" + source + "COMP_WORDS=(" + words + "); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _tailback; echo \"${COMPREPLY[*]}\"'");
+    return output_of("bash -c '" + source + "COMP_WORDS=(" + words +
+                     "); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _tailback; echo \"${COMPREPLY[*]}\"'");
   };
   EXPECT_EQ(complete("tailback re"), "record report\n");
   EXPECT_EQ(complete("tailback report --fail-on cr"), "critical\n");

@@ -80,7 +80,9 @@ class ExportTest : public ::testing::Test {
     std::ofstream(folder_ + "/p", std::ios::binary) << pprof_profile(model_, options);
     const std::string source = std::string(TAILBACK_SOURCE_DIR) + "/tests/tools";
     int status = -1;
-    const std::string text = output_of("protoc --proto_path=" + source + " --decode=perftools.profiles.Profile " + source + "/profile.proto <" + folder_ + "/p", &status);
+    const std::string text = output_of(
+        "protoc --proto_path=" + source + " --decode=perftools.profiles.Profile " + source + "/profile.proto <" + folder_ + "/p",
+        &status);
     EXPECT_EQ(status, 0) << text;
     return text;
   }
@@ -88,7 +90,9 @@ class ExportTest : public ::testing::Test {
     std::ofstream(folder_ + "/p.gz", std::ios::binary) << gzipped(pprof_profile(model_, {true}));
     const std::string go = ::access("/usr/bin/go", X_OK) == 0 ? "/usr/bin/go" : "/usr/lib/go-1.19/bin/go";
     int status = -1;
-    const std::string text = output_of("HOME=" + folder_ + " PPROF_TMPDIR=" + folder_ + " " + go + " tool pprof " + arguments + " " + folder_ + "/p.gz", &status);
+    const std::string text = output_of(
+        "HOME=" + folder_ + " PPROF_TMPDIR=" + folder_ + " " + go + " tool pprof " + arguments + " " + folder_ + "/p.gz",
+        &status);
     EXPECT_EQ(status, 0) << text;
     return text;
   }

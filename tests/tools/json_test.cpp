@@ -24,7 +24,8 @@ int validate(const std::string& json) {
   ::close(file);
   std::ofstream(path) << json;
   const std::string source = TAILBACK_SOURCE_DIR;
-  const std::string command = "/usr/bin/python3 " + source + "/tests/tools/validate_report.py " + source + "/docs/report.schema.json " + path;
+  const std::string command =
+      "/usr/bin/python3 " + source + "/tests/tools/validate_report.py " + source + "/docs/report.schema.json " + path;
   const int status = std::system(command.c_str());
   ::unlink(path);
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;

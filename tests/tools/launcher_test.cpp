@@ -103,7 +103,8 @@ TEST_F(LauncherTest, SignalsSentToTheLauncherReachTheProgram) {
     while (text("out") != "ready\n") std::this_thread::sleep_for(std::chrono::milliseconds(5));
     ::kill(self, SIGTERM);
   });
-  const ChildResult result = shell("trap 'exit 9' TERM; echo ready >\"$0\"; i=0; while [ $i -lt 1000 ]; do i=$((i+1)); sleep 0.02; done");
+  const ChildResult result =
+      shell("trap 'exit 9' TERM; echo ready >\"$0\"; i=0; while [ $i -lt 1000 ]; do i=$((i+1)); sleep 0.02; done");
   sender.join();
   EXPECT_EQ(result.shell_status(), 9);
 }
@@ -122,7 +123,7 @@ TEST_F(LauncherTest, Pattern) {
   EXPECT_TRUE(fixed.matches("100%.tbk"));
   EXPECT_EQ(OutputPattern(folder_).expanded("a", 5), path("tailback.a.5.tbk"));
   EXPECT_THROW(OutputPattern("%p/x.tbk"), Failure);
-  EXPECT_THROW(OutputPattern("-"), Failure);
+  for (const char* wrong : {"-", "x.%t.tbk", "x%"}) EXPECT_THROW(OutputPattern{wrong}, Failure) << wrong;
   EXPECT_THROW(OutputPattern(path("none/x.tbk")).check_folder(), Failure);
   files::current_path("/");
 }
@@ -194,7 +195,8 @@ TEST_F(LauncherTest, ABlockNotYetCoveredByTheHeaderDoesNotCount) {
   { DumpAppender(path("d.tbk"), kNoLimit).append(trace::Note{1, "late"}); }
   std::ifstream(path("d.tbk"), std::ios::binary).read(reinterpret_cast<char*>(&after), sizeof after);
   EXPECT_GT(after.used_bytes, before.used_bytes);
-  std::fstream(path("d.tbk"), std::ios::binary | std::ios::in | std::ios::out).write(reinterpret_cast<char*>(&before), sizeof before);
+  std::fstream(path("d.tbk"), std::ios::binary | std::ios::in | std::ios::out)
+      .write(reinterpret_cast<char*>(&before), sizeof before);
   trace::DecodeResult result;
   EXPECT_EQ(notes_of(path("d.tbk"), result).size(), 70u);  // as if power had gone just before the header was written
 }
@@ -254,7 +256,7 @@ TEST_F(LauncherTest, DumpsOfThisRunAreFound) {
   const OutputPattern pattern(path("%e.%p.tbk"));
   plant(path("sh.100.tbk"), {100, 100, 4'000'000'000});
   plant(path("xz.101.tbk"), {101, 100, 9'000'000'000});
-  plant(path("xz.102.tbk"), {102, 55, 9'000'000'000});              // another run's
+  plant(path("xz.102.tbk"), {102, 55, 9'000'000'000});                // another run's
   plant(path("sh.100.tbk.1"), {100, 100, 1'000'000, 1'000'000'000});  // an older process with that number
   plant(path("note.txt"), {100, 100, 1});
   auto dumps = find_dumps(pattern, 100, 4'900'000'000);

@@ -33,7 +33,8 @@ class OptionsTest : public ::testing::Test {
   void TearDown() override {
     files::current_path(before_);
     files::remove_all(folder_);
-    for (const char* name : {"TAILBACK_FREQUENCY", "TAILBACK_CONFIG", "TAILBACK_QUIET", "TAILBACK_LOCKS", "XDG_CONFIG_HOME"}) ::unsetenv(name);
+    for (const char* name : {"TAILBACK_FREQUENCY", "TAILBACK_CONFIG", "TAILBACK_QUIET", "TAILBACK_LOCKS", "XDG_CONFIG_HOME"})
+      ::unsetenv(name);
   }
   void write(const std::string& name, const std::string& text) {
     files::create_directories(files::path(folder_ + "/" + name).parent_path());

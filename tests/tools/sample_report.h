@@ -6,16 +6,19 @@
 
 namespace tailback::testing {
 
-inline analyzers::Frame frame(std::string function, std::string file, std::uint32_t line, std::string module, bool inlined = false) {
+inline analyzers::Frame frame(std::string function, std::string file, std::uint32_t line, std::string module,
+                              bool inlined = false) {
   return {std::move(function), "", std::move(file), line, std::move(module), 0x401000 + line, inlined};
 }
 
 inline std::vector<analyzers::Frame> recursive_stack(std::size_t depth) {
-  std::vector<analyzers::Frame> frames = {frame("weigh", "tree.h", 12, "planner", true), frame("score", "tree.cc", 40, "planner")};
+  std::vector<analyzers::Frame> frames = {frame("weigh", "tree.h", 12, "planner", true),
+                                          frame("score", "tree.cc", 40, "planner")};
   for (std::size_t i = 0; i < depth; ++i) frames.push_back(frame("descend", "tree.cc", 77, "planner"));
   for (const char* name : {"plan_route", "plan_all", "handle_request", "dispatch", "run_worker", "Worker::main", "Worker::start"})
     frames.push_back(frame(name, "worker.cc", 100, "planner"));
-  for (const char* name : {"execute_native_thread_routine", "start_thread", "clone3"}) frames.push_back(frame(name, "", 0, "libc.so.6"));
+  for (const char* name : {"execute_native_thread_routine", "start_thread", "clone3"})
+    frames.push_back(frame(name, "", 0, "libc.so.6"));
   return frames;
 }
 
@@ -27,8 +30,10 @@ inline analyzers::Finding hot_finding() {
   finding.confidence = 0.9;
   finding.gain = {"cpu_time", 0.58, 0.49, 0.61, "CPU time below the constructor, without one compilation kept for reuse"};
   finding.culprit = frame("parse_line", "src/parser.cc", 88, "planner");
-  finding.evidence = {{"CPU time compiling", 12.25, "seconds"}, {"share of all CPU time", 0.61, "fraction"},
-                      {"compilations", 184220.0, "count"}, {"pattern", std::string("regex compiled in a loop"), ""}};
+  finding.evidence = {{"CPU time compiling", 12.25, "seconds"},
+                      {"share of all CPU time", 0.61, "fraction"},
+                      {"compilations", 184220.0, "count"},
+                      {"pattern", std::string("regex compiled in a loop"), ""}};
   finding.stacks = {{"cpu", 9.5, "seconds", recursive_stack(140)}};
   finding.advice = {"Make the expression at parser.cc:88 a static const object, so that it is compiled once.",
                     "If the pattern changes, keep the compiled ones in a map by pattern."};
@@ -72,14 +77,18 @@ inline analyzers::ThreadRow thread_row(std::uint64_t id, std::string name, doubl
 inline analyzers::Report full_report() {
   analyzers::Report report;
   report.target = {{"./planner", "--input", "cities.csv"}, 4001, 0, "2026-01-01T00:00:00Z", 12.5, 2, "build-host", true};
-  report.summary = {12.5, 20.1, 0.804, 9, 188743680, "degraded", "Most CPU time goes into compiling one regular expression again and again."};
+  report.summary = {
+      12.5, 20.1, 0.804, 9, 188743680, "degraded", "Most CPU time goes into compiling one regular expression again and again."};
   report.findings = {hot_finding(), churn_finding()};
-  for (std::uint64_t id = 1; id <= 9; ++id) report.threads.push_back(thread_row(id, id == 1 ? "main" : "worker", 4.0 / static_cast<double>(id)));
+  for (std::uint64_t id = 1; id <= 9; ++id)
+    report.threads.push_back(thread_row(id, id == 1 ? "main" : "worker", 4.0 / static_cast<double>(id)));
   report.threads.push_back(thread_row(10, "request", 0.4, 22080));
   report.rules = {{"cpu-hotspot", analyzers::RuleOutcome::found, ""},
-                  {"cpu-spin", analyzers::RuleOutcome::fine, "no thread was busy in a loop that only waits; the longest was 0.2 % of its CPU time"},
+                  {"cpu-spin", analyzers::RuleOutcome::fine,
+                   "no thread was busy in a loop that only waits; the longest was 0.2 % of its CPU time"},
                   {"cpu-saturated", analyzers::RuleOutcome::not_applicable, "the machine's load is missing from the dump"}};
-  report.recording = {3, "CPU time by thread is exact; stacks are sampled at 199 Hz", 0.0004, 0.02, 0.004, 1468006, {"libfoo.so.1: no symbols; install libfoo1-dbgsym"}};
+  report.recording = {3,       "CPU time by thread is exact; stacks are sampled at 199 Hz", 0.0004, 0.02, 0.004,
+                      1468006, {"libfoo.so.1: no symbols; install libfoo1-dbgsym"}};
   return report;
 }
 

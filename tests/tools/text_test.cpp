@@ -54,8 +54,10 @@ TEST(TextReport, ColourOnlyAddsEscapeSequences) {
   const std::string coloured = text_report(full_report(), {{true, true, 80}, 10, false});
   std::string stripped;
   for (std::size_t i = 0; i < coloured.size(); ++i) {
-    if (coloured[i] == '\x1b') i = coloured.find('m', i);
-    else stripped += coloured[i];
+    if (coloured[i] == '\x1b')
+      i = coloured.find('m', i);
+    else
+      stripped += coloured[i];
   }
   EXPECT_NE(plain, coloured);
   EXPECT_EQ(plain, stripped);
@@ -125,7 +127,7 @@ TEST(Format, BrokenUtf8IsReplacedAndGoodKept) {
   EXPECT_EQ(valid_utf8("gr\xc3\xbc\xc3\x9f"), "gr\xc3\xbc\xc3\x9f");
   EXPECT_EQ(valid_utf8("\xc3("), "\xef\xbf\xbd(");
   EXPECT_EQ(valid_utf8("\xed\xa0\x80"), "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd");  // a surrogate is no character
-  EXPECT_EQ(valid_utf8("\xf4\x90\x80\x80").find('\xf4'), std::string::npos);       // beyond U+10FFFF
+  EXPECT_EQ(valid_utf8("\xf4\x90\x80\x80").find('\xf4'), std::string::npos);      // beyond U+10FFFF
   EXPECT_EQ(printable("a\x1b[31mb\xc2\x9bz"), "a?[31mb?z");
 }
 

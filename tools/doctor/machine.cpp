@@ -32,7 +32,8 @@ DoctorCheck kernel() {
   std::sscanf(name.release, "%d.%d", &major, &minor);
   DoctorCheck check{"kernel", Verdict::ok, fmt::format("{} {}", name.sysname, name.release), "", ""};
   if (major < 5 || (major == 5 && minor < 14))
-    check = {"kernel", Verdict::broken, check.found, "a dump cannot be backed with pages ahead of time (MADV_POPULATE_WRITE), so none is written",
+    check = {"kernel", Verdict::broken, check.found,
+             "a dump cannot be backed with pages ahead of time (MADV_POPULATE_WRITE), so none is written",
              "use Linux 5.14 or newer"};
   return check;
 }
@@ -42,7 +43,8 @@ DoctorCheck c_library() {
   int major = 0, minor = 0;
   std::sscanf(version.c_str(), "%d.%d", &major, &minor);
   if (major > 2 || (major == 2 && minor >= 35)) return {"glibc", Verdict::ok, "glibc " + version, "", ""};
-  return {"glibc", Verdict::broken, "glibc " + version, "libtailback.so needs glibc 2.35", "use Debian 12, Ubuntu 22.04 or newer"};
+  return {"glibc", Verdict::broken, "glibc " + version, "libtailback.so needs glibc 2.35",
+          "use Debian 12, Ubuntu 22.04 or newer"};
 }
 
 DoctorCheck timers() {
@@ -50,14 +52,17 @@ DoctorCheck timers() {
   ::clock_getres(CLOCK_MONOTONIC_COARSE, &tick);
   const double seconds = static_cast<double>(tick.tv_sec) + static_cast<double>(tick.tv_nsec) * 1e-9;
   const double hz = seconds > 0 ? 1 / seconds : 0;
-  return {"tick", Verdict::ok, fmt::format("{} ({:.0f} Hz)", format_seconds(seconds), hz),
-          fmt::format("one thread gives at most {:.0f} samples for each second of CPU time; higher rates count several at once", hz), ""};
+  return {
+      "tick", Verdict::ok, fmt::format("{} ({:.0f} Hz)", format_seconds(seconds), hz),
+      fmt::format("one thread gives at most {:.0f} samples for each second of CPU time; higher rates count several at once", hz),
+      ""};
 }
 
 DoctorCheck clock_source() {
   const std::string source = first_line_of("/sys/devices/system/clocksource/clocksource0/current_clocksource");
   if (source.empty()) return {"clocksource", Verdict::ok, "not told by this kernel", "", ""};
-  if (source == "tsc" || source == "kvm-clock" || source == "arch_sys_counter") return {"clocksource", Verdict::ok, source, "", ""};
+  if (source == "tsc" || source == "kvm-clock" || source == "arch_sys_counter")
+    return {"clocksource", Verdict::ok, source, "", ""};
   return {"clocksource", Verdict::limited, source, "reading the clock is a system call here: recording costs more than elsewhere",
           "echo tsc | sudo tee /sys/devices/system/clocksource/clocksource0/current_clocksource, where tsc is offered"};
 }
@@ -70,7 +75,8 @@ DoctorCheck ptrace_scope() {
 
 DoctorCheck perf_paranoid() {
   const std::string level = first_line_of("/proc/sys/kernel/perf_event_paranoid");
-  return {"perf_event_paranoid", Verdict::ok, level.empty() ? "no perf events" : level, "not needed: samples come from CPU-clock timers", ""};
+  return {"perf_event_paranoid", Verdict::ok, level.empty() ? "no perf events" : level,
+          "not needed: samples come from CPU-clock timers", ""};
 }
 
 DoctorCheck pending_signals() {
@@ -89,8 +95,8 @@ DoctorCheck file_size() {
   if (limit.rlim_cur == RLIM_INFINITY) return {"file_size", Verdict::ok, "unlimited", "", ""};
   const std::string found = format_bytes(static_cast<double>(limit.rlim_cur)) + " at most";
   const bool enough = limit.rlim_cur >= kNeededSpace;
-  return {"file_size", enough ? Verdict::limited : Verdict::broken, found, "a dump stays below that limit, so long recordings stop early",
-          "ulimit -f unlimited"};
+  return {"file_size", enough ? Verdict::limited : Verdict::broken, found,
+          "a dump stays below that limit, so long recordings stop early", "ulimit -f unlimited"};
 }
 
 DoctorCheck output_folder() {
@@ -104,7 +110,8 @@ DoctorCheck output_folder() {
   const std::uint64_t free = static_cast<std::uint64_t>(space.f_bavail) * space.f_frsize;
   const std::string found = fmt::format("{}: {} free", here, format_bytes(static_cast<double>(free)));
   if (free >= kComfortableSpace) return {"output", Verdict::ok, found, "", ""};
-  return {"output", free >= kNeededSpace ? Verdict::limited : Verdict::broken, found, "recording stops when the disk is full (the program goes on)",
+  return {"output", free >= kNeededSpace ? Verdict::limited : Verdict::broken, found,
+          "recording stops when the disk is full (the program goes on)",
           "free some space, or choose another folder with --output"};
 }
 
@@ -117,13 +124,18 @@ std::string cgroup_folder() {
 
 DoctorCheck cgroup() {
   const std::string folder = cgroup_folder();
-  const std::string cpu = folder.empty() ? "" : first_line_of(folder + "/cpu.max"), memory = folder.empty() ? "" : first_line_of(folder + "/memory.max");
-  if (folder.empty()) return {"cgroup", Verdict::limited, "no version 2 hierarchy", "throttling and memory limits are not seen", ""};
+  const std::string cpu = folder.empty() ? "" : first_line_of(folder + "/cpu.max"),
+                    memory = folder.empty() ? "" : first_line_of(folder + "/memory.max");
+  if (folder.empty())
+    return {"cgroup", Verdict::limited, "no version 2 hierarchy", "throttling and memory limits are not seen", ""};
   if (cpu.empty() && memory.empty()) return {"cgroup", Verdict::ok, "no limits", "", ""};
   double quota = 0, period = 0;
-  std::string found = cpu.empty() || cpu.starts_with("max") || std::sscanf(cpu.c_str(), "%lf %lf", &quota, &period) != 2 || period <= 0
-                          ? "no CPU limit" : fmt::format("at most {:.2f} CPUs", quota / period);
-  found += memory.empty() || memory == "max" ? ", no memory limit" : ", memory at most " + format_bytes(std::strtod(memory.c_str(), nullptr));
+  std::string found =
+      cpu.empty() || cpu.starts_with("max") || std::sscanf(cpu.c_str(), "%lf %lf", &quota, &period) != 2 || period <= 0
+          ? "no CPU limit"
+          : fmt::format("at most {:.2f} CPUs", quota / period);
+  found += memory.empty() || memory == "max" ? ", no memory limit"
+                                             : ", memory at most " + format_bytes(std::strtod(memory.c_str(), nullptr));
   return {"cgroup", Verdict::ok, found, "", ""};
 }
 
@@ -145,8 +157,8 @@ std::string first_line_of(const std::string& path) {
 }
 
 DoctorChecks check_machine() {
-  return {kernel(), c_library(), cpus(), timers(), clock_source(), pending_signals(), file_size(), output_folder(), cgroup(),
-          ptrace_scope(), perf_paranoid()};
+  return {kernel(),    c_library(),     cpus(),   timers(),       clock_source(), pending_signals(),
+          file_size(), output_folder(), cgroup(), ptrace_scope(), perf_paranoid()};
 }
 
 }  // namespace tailback::tools

@@ -118,25 +118,31 @@ void compete_for_cpu(int counts[3]) {
 
 DoctorCheck ignored_signal() {
   const Outcome outcome = in_child(raise_ignored);
-  if (outcome.finished && outcome.counts[0]) return {"sigurg", Verdict::ok, "SIGURG is ignored by default", "a late sample cannot end a program", ""};
-  return {"sigurg", Verdict::broken, "SIGURG ended the self-test", "sampling would not be safe here", "is a sandbox intercepting signals? run outside of it"};
+  if (outcome.finished && outcome.counts[0])
+    return {"sigurg", Verdict::ok, "SIGURG is ignored by default", "a late sample cannot end a program", ""};
+  return {"sigurg", Verdict::broken, "SIGURG ended the self-test", "sampling would not be safe here",
+          "is a sandbox intercepting signals? run outside of it"};
 }
 
 DoctorCheck no_interruptions() {
   const Outcome outcome = in_child(poll_under_timer);
   if (!outcome.finished || outcome.counts[1] == 0)
-    return {"cpu_timers", Verdict::broken, "no CPU-clock timer fired in the self-test", "no stacks can be sampled; CPU time is still counted",
-            "are timers forbidden by a sandbox or by ulimit -i?"};
-  const std::string found = fmt::format("{} samples during {} polls, {} interrupted", outcome.counts[1], outcome.counts[2], outcome.counts[0]);
+    return {"cpu_timers", Verdict::broken, "no CPU-clock timer fired in the self-test",
+            "no stacks can be sampled; CPU time is still counted", "are timers forbidden by a sandbox or by ulimit -i?"};
+  const std::string found =
+      fmt::format("{} samples during {} polls, {} interrupted", outcome.counts[1], outcome.counts[2], outcome.counts[0]);
   if (outcome.counts[0] == 0) return {"cpu_timers", Verdict::ok, found, "sampling never interrupts a sleeping system call", ""};
-  return {"cpu_timers", Verdict::limited, found, "this kernel may interrupt system calls when a sample is due (EINTR); threads that block SIGURG are not sampled",
+  return {"cpu_timers", Verdict::limited, found,
+          "this kernel may interrupt system calls when a sample is due (EINTR); threads that block SIGURG are not sampled",
           "use a kernel with CONFIG_POSIX_CPU_TIMERS_TASK_WORK"};
 }
 
 DoctorCheck waiting_for_cpu() {
   const Outcome outcome = in_child(compete_for_cpu);
-  if (outcome.finished && outcome.counts[0]) return {"schedstat", Verdict::ok, "the kernel counts waiting for a CPU (schedstat)", "", ""};
-  return {"schedstat", Verdict::limited, "the kernel does not count waiting for a CPU", "run-queue delay is estimated from the clocks instead",
+  if (outcome.finished && outcome.counts[0])
+    return {"schedstat", Verdict::ok, "the kernel counts waiting for a CPU (schedstat)", "", ""};
+  return {"schedstat", Verdict::limited, "the kernel does not count waiting for a CPU",
+          "run-queue delay is estimated from the clocks instead",
           "sudo sysctl kernel.sched_schedstats=1, where the kernel offers it"};
 }
 

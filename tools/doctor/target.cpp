@@ -49,7 +49,9 @@ std::string debug_file_of(const ElfFacts& elf) {
 DoctorCheck preloading(const ProgramCheck& program) {
   std::string found = program.image;
   if (!program.scripts.empty()) found += ", which runs the script " + program.scripts.front();
-  if (!program.drops_preload) return {"preload", Verdict::ok, found + fmt::format(": {} ELF, loaded by {}", program.elf.machine, program.elf.interpreter), "", ""};
+  if (!program.drops_preload)
+    return {"preload", Verdict::ok, found + fmt::format(": {} ELF, loaded by {}", program.elf.machine, program.elf.interpreter),
+            "", ""};
   const Remark& remark = program.remarks.front();
   return {"preload", Verdict::broken, remark.what, "", remark.remedy};
 }
@@ -57,21 +59,28 @@ DoctorCheck preloading(const ProgramCheck& program) {
 DoctorCheck symbols(const ProgramCheck& program) {
   const ElfFacts& elf = program.elf;
   const std::string debug = debug_file_of(elf);
-  if (elf.has_debug_info) return {"symbols", Verdict::ok, "debug information in the file: functions, lines, inlined calls", "", ""};
+  if (elf.has_debug_info)
+    return {"symbols", Verdict::ok, "debug information in the file: functions, lines, inlined calls", "", ""};
   if (!debug.empty()) return {"symbols", Verdict::ok, "debug information in " + debug, "", ""};
-  const std::string remedy = "build with -g (it costs no speed), or install the package's -dbgsym, or set DEBUGINFOD_URLS and use 'report --debuginfod'";
-  if (elf.has_symtab) return {"symbols", Verdict::limited, "a symbol table, no debug information", "functions have names, lines and inlined calls are missing", remedy};
-  return {"symbols", Verdict::limited, "stripped", "functions of the program itself show as module+0x..., exported ones have names", remedy};
+  const std::string remedy =
+      "build with -g (it costs no speed), or install the package's -dbgsym, or set DEBUGINFOD_URLS and use 'report --debuginfod'";
+  if (elf.has_symtab)
+    return {"symbols", Verdict::limited, "a symbol table, no debug information",
+            "functions have names, lines and inlined calls are missing", remedy};
+  return {"symbols", Verdict::limited, "stripped",
+          "functions of the program itself show as module+0x..., exported ones have names", remedy};
 }
 
 DoctorCheck build_id(const ProgramCheck& program) {
   if (!program.elf.build_id.empty()) return {"build_id", Verdict::ok, program.elf.build_id, "", ""};
-  return {"build_id", Verdict::limited, "none", "separate debug files cannot be matched to the recording", "link with -Wl,--build-id"};
+  return {"build_id", Verdict::limited, "none", "separate debug files cannot be matched to the recording",
+          "link with -Wl,--build-id"};
 }
 
 DoctorCheck unwind_table(const ProgramCheck& program) {
   if (program.elf.has_unwind_table) return {"unwind", Verdict::ok, "unwind tables (.eh_frame)", "", ""};
-  return {"unwind", Verdict::limited, "no unwind tables", "stacks through the program may end early", "build with -fasynchronous-unwind-tables"};
+  return {"unwind", Verdict::limited, "no unwind tables", "stacks through the program may end early",
+          "build with -fasynchronous-unwind-tables"};
 }
 
 }  // namespace
@@ -82,14 +91,16 @@ DoctorChecks check_library() {
     return {{"library", Verdict::broken, "libtailback.so is not there", "nothing can be recorded",
              "install it, or name it by TAILBACK_LIBRARY=/path/to/libtailback.so"}};
   if (const std::string error = load_error(library.path); !error.empty())
-    return {{"library", Verdict::broken, fmt::format("{} does not load: {}", library.path, error), "nothing can be recorded", "install the version that belongs to this tailback"}};
+    return {{"library", Verdict::broken, fmt::format("{} does not load: {}", library.path, error), "nothing can be recorded",
+             "install the version that belongs to this tailback"}};
   return {{"library", Verdict::ok, library.path + " loads", "", ""}};
 }
 
 DoctorChecks check_target(const std::string& program) {
   const ProgramCheck check = check_program(program);
   if (check.found.empty() || check.not_executable)
-    return {{"program", Verdict::broken, fmt::format("{}: {}", program, check.found.empty() ? "not found" : std::strerror(check.not_executable)), "",
+    return {{"program", Verdict::broken,
+             fmt::format("{}: {}", program, check.found.empty() ? "not found" : std::strerror(check.not_executable)), "",
              "check the spelling, or give its path"}};
   DoctorChecks checks = {preloading(check)};
   if (!check.elf.is_elf) return checks;

@@ -9,11 +9,11 @@ namespace tailback::tools {
 struct ElfFacts {
   bool is_elf = false;
   bool is_64_bit = false;
-  bool is_this_machine = false;   // the instruction set of this tailback
-  std::string machine;            // "x86-64", "aarch64", ... or the number
-  std::string interpreter;        // PT_INTERP; empty: statically linked
+  bool is_this_machine = false;  // the instruction set of this tailback
+  std::string machine;           // "x86-64", "aarch64", ... or the number
+  std::string interpreter;       // PT_INTERP; empty: statically linked
   std::vector<std::string> needed;
-  std::string build_id;           // hex
+  std::string build_id;  // hex
   bool is_go = false;
   bool has_symtab = false, has_debug_info = false, has_debuglink = false;
   bool has_unwind_table = false;  // .eh_frame_hdr

@@ -15,7 +15,7 @@ namespace tailback::tools {
 
 namespace {
 
-constexpr int kMostInterpreters = 5;   // as the kernel: #! lines that lead to each other
+constexpr int kMostInterpreters = 5;         // as the kernel: #! lines that lead to each other
 constexpr std::size_t kHashBangBytes = 256;  // what the kernel reads of a #! line
 
 int executable_error(const std::string& path) {
@@ -61,7 +61,8 @@ std::string secure_cause(const std::string& image) {
   if ((status.st_mode & S_ISGID) && (status.st_mode & S_IXGRP) && status.st_gid != ::getgid())
     return fmt::format("it is setgid to gid {}", status.st_gid);
   char value[64];
-  if (::getuid() != 0 && ::getxattr(image.c_str(), "security.capability", value, sizeof value) > 0) return "it has file capabilities";
+  if (::getuid() != 0 && ::getxattr(image.c_str(), "security.capability", value, sizeof value) > 0)
+    return "it has file capabilities";
   return "";
 }
 
@@ -77,11 +78,13 @@ class Judge {
   explicit Judge(ProgramCheck& check) : check_(check) {}
 
   void judge() {
-    if (!check_.elf.is_elf) return cannot("is neither an ELF executable nor a script with a #! line", "give the path of the program itself");
+    if (!check_.elf.is_elf)
+      return cannot("is neither an ELF executable nor a script with a #! line", "give the path of the program itself");
     if (!check_.elf.is_this_machine) return other_machine();
     if (check_.elf.interpreter.empty()) return statically_linked();
     if (const std::string musl = musl_library(check_.elf); !musl.empty())
-      return cannot(fmt::format("uses the C library musl ({}); libtailback.so needs glibc", musl), "build it for glibc, or use 'perf record -g'");
+      return cannot(fmt::format("uses the C library musl ({}); libtailback.so needs glibc", musl),
+                    "build it for glibc, or use 'perf record -g'");
     if (check_.elf.interpreter.find("ld-linux") == std::string::npos)
       return cannot(fmt::format("is loaded by {}, which is not glibc's loader", check_.elf.interpreter), "use 'perf record -g'");
     secure();
@@ -125,8 +128,9 @@ class Judge {
 
   void sanitizer() {
     if (check_.elf.sanitizer.empty()) return;
-    remark(fmt::format("is built with {}: its own checks slow it down and show up in the profile, and memory and locks are left to it",
-                       check_.elf.sanitizer),
+    remark(fmt::format(
+               "is built with {}: its own checks slow it down and show up in the profile, and memory and locks are left to it",
+               check_.elf.sanitizer),
            "measure speed with a build without sanitizers");
   }
 

@@ -37,8 +37,10 @@ void append_stack(std::string& line, const StackSample& sample) {
   }
   for (std::size_t i = nodes.size(); i-- > 0;) {
     const NodeRow& node = sample.recording.nodes[nodes[i]];
-    if (node.kind == 0) append_frames(sample.symbols.frames(nodes[i]));
-    else if (node.kind != 2) append(node.kind == 1 ? kTruncated : kFolded);
+    if (node.kind == 0)
+      append_frames(sample.symbols.frames(nodes[i]));
+    else if (node.kind != 2)
+      append(node.kind == 1 ? kTruncated : kFolded);
   }
 }
 

@@ -31,7 +31,8 @@ std::string gzipped(const std::string& bytes) {
     taken += part - stream.avail_in;
   }
   ::deflateEnd(&stream);
-  if (state != Z_STREAM_END) throw std::runtime_error("zlib could not finish the compression; this is a bug in tailback, please report it");
+  if (state != Z_STREAM_END)
+    throw std::runtime_error("zlib could not finish the compression; this is a bug in tailback, please report it");
   return out;
 }
 

@@ -20,19 +20,53 @@ using namespace analyzers;
 
 // Field numbers of profile.proto (github.com/google/pprof, proto/profile.proto).
 namespace profile {
-enum { sample_type = 1, sample = 2, mapping = 3, location = 4, function = 5, string_table = 6, time_nanos = 9, duration_nanos = 10,
-       period_type = 11, period = 12, comment = 13, default_sample_type = 14 };
+enum {
+  sample_type = 1,
+  sample = 2,
+  mapping = 3,
+  location = 4,
+  function = 5,
+  string_table = 6,
+  time_nanos = 9,
+  duration_nanos = 10,
+  period_type = 11,
+  period = 12,
+  comment = 13,
+  default_sample_type = 14
+};
 }
-namespace value_type { enum { type = 1, unit = 2 }; }
-namespace sample_field { enum { location_id = 1, value = 2, label = 3 }; }
-namespace label_field { enum { key = 1, str = 2, num = 3 }; }
+namespace value_type {
+enum { type = 1, unit = 2 };
+}
+namespace sample_field {
+enum { location_id = 1, value = 2, label = 3 };
+}
+namespace label_field {
+enum { key = 1, str = 2, num = 3 };
+}
 namespace mapping_field {
-enum { id = 1, memory_start = 2, memory_limit = 3, file_offset = 4, filename = 5, build_id = 6, has_functions = 7, has_filenames = 8,
-       has_line_numbers = 9, has_inline_frames = 10 };
+enum {
+  id = 1,
+  memory_start = 2,
+  memory_limit = 3,
+  file_offset = 4,
+  filename = 5,
+  build_id = 6,
+  has_functions = 7,
+  has_filenames = 8,
+  has_line_numbers = 9,
+  has_inline_frames = 10
+};
 }
-namespace location_field { enum { id = 1, mapping_id = 2, address = 3, line = 4 }; }
-namespace line_field { enum { function_id = 1, line = 2 }; }
-namespace function_field { enum { id = 1, name = 2, system_name = 3, filename = 4, start_line = 5 }; }
+namespace location_field {
+enum { id = 1, mapping_id = 2, address = 3, line = 4 };
+}
+namespace line_field {
+enum { function_id = 1, line = 2 };
+}
+namespace function_field {
+enum { id = 1, name = 2, system_name = 3, filename = 4, start_line = 5 };
+}
 
 constexpr std::uint64_t kSecondNs = 1'000'000'000;
 
@@ -83,7 +117,8 @@ class Builder {
     if (id == 0) return 0;
     const auto known = mapping_ids_.find({&recording, id});
     if (known != mapping_ids_.end()) return known->second;
-    const auto row = std::find_if(recording.modules.begin(), recording.modules.end(), [&](const ModuleRow& module) { return module.id == id; });
+    const auto row = std::find_if(recording.modules.begin(), recording.modules.end(),
+                                  [&](const ModuleRow& module) { return module.id == id; });
     if (row == recording.modules.end()) return 0;
     const std::uint64_t number = mapping_ids_.size() + 1;
     mapping_ids_[{&recording, id}] = number;
@@ -94,7 +129,8 @@ class Builder {
     message.varint_field(mapping_field::file_offset, 0);  // `start` is where the file's first byte is mapped
     message.varint_field(mapping_field::filename, text(row->path));
     message.varint_field(mapping_field::build_id, text(row->build_id));
-    for (const int flag : {mapping_field::has_functions, mapping_field::has_filenames, mapping_field::has_line_numbers, mapping_field::has_inline_frames})
+    for (const int flag : {mapping_field::has_functions, mapping_field::has_filenames, mapping_field::has_line_numbers,
+                           mapping_field::has_inline_frames})
       message.bool_field(static_cast<unsigned>(flag), true);  // else pprof would symbolise again, by worse means
     out_.message_field(profile::mapping, message);
     return number;
@@ -140,7 +176,10 @@ class Builder {
     location.varint_field(location_field::mapping_id, mapping_id(recording, module));
     location.varint_field(location_field::address, address);
     for (const SymbolFrame& frame : frames)  // innermost first, as pprof wants them
-      add_line(location, function_id(symbols.full_name(frame.function), symbols.linkage_name(frame.function), symbols.file_name(frame.file)), frame.line);
+      add_line(
+          location,
+          function_id(symbols.full_name(frame.function), symbols.linkage_name(frame.function), symbols.file_name(frame.file)),
+          frame.line);
     out_.message_field(profile::location, location);
     return id;
   }
@@ -150,15 +189,18 @@ class Builder {
     const auto& nodes = sample.recording.nodes;
     for (StackId id = sample.stack; id && id < nodes.size();) {
       const NodeRow& node = nodes[id];
-      if (node.kind == 0) ids.push_back(code_location(sample.recording, sample.symbols, node.module, node.address, sample.symbols.frames(id)));
-      else if (node.kind != 2) ids.push_back(marker_location(node.kind == 1 ? kTruncated : kFolded));
+      if (node.kind == 0)
+        ids.push_back(code_location(sample.recording, sample.symbols, node.module, node.address, sample.symbols.frames(id)));
+      else if (node.kind != 2)
+        ids.push_back(marker_location(node.kind == 1 ? kTruncated : kFolded));
       if (node.parent >= id) break;
       id = node.parent;
     }
     if (sample.stack) return ids;
     ids.push_back(marker_location(kNoStack));
     if (sample.start_routine)
-      ids.push_back(code_location(sample.recording, sample.symbols, 0, sample.start_routine, sample.symbols.frames_at(sample.start_routine)));
+      ids.push_back(code_location(sample.recording, sample.symbols, 0, sample.start_routine,
+                                  sample.symbols.frames_at(sample.start_routine)));
     return ids;
   }
 
@@ -182,7 +224,8 @@ class Builder {
   std::uint64_t period_ns() const {
     for (const auto& [name, value] : model_.recording.options) {
       std::uint64_t frequency = 0;
-      if (name == "frequency" && std::from_chars(value.data(), value.data() + value.size(), frequency).ec == std::errc{} && frequency)
+      if (name == "frequency" && std::from_chars(value.data(), value.data() + value.size(), frequency).ec == std::errc{} &&
+          frequency)
         return std::max(kSecondNs / frequency, model_.recording.machine.tick_ns);  // the kernel's tick is the finest there is
     }
     return 0;
@@ -193,7 +236,8 @@ class Builder {
     std::replace(command.begin(), command.end(), '\0', ' ');
     std::uint64_t lost = 0;
     for (const trace::Loss& loss : model_.recording.losses) lost += loss.count;
-    return fmt::format("tailback {}; host {}; command {}; events lost: {}", TAILBACK_VERSION, model_.recording.session.hostname, command, lost);
+    return fmt::format("tailback {}; host {}; command {}; events lost: {}", TAILBACK_VERSION, model_.recording.session.hostname,
+                       command, lost);
   }
 
   void head() {

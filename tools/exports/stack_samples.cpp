@@ -21,7 +21,8 @@ std::string name_of(const ThreadTable::Row* thread) {
 
 class Process {
  public:
-  Process(const Recording& recording, const Symbols& symbols, bool by_thread, const std::function<void(const StackSample&)>& visit)
+  Process(const Recording& recording, const Symbols& symbols, bool by_thread,
+          const std::function<void(const StackSample&)>& visit)
       : recording_(recording), symbols_(symbols), by_thread_(by_thread), visit_(visit) {}
 
   void with_stacks() {
@@ -70,7 +71,8 @@ class Process {
   std::map<ThreadId, std::uint64_t> sampled_;
 };
 
-void visit_process(const Recording& recording, const Symbols& symbols, bool by_thread, const std::function<void(const StackSample&)>& visit) {
+void visit_process(const Recording& recording, const Symbols& symbols, bool by_thread,
+                   const std::function<void(const StackSample&)>& visit) {
   Process process(recording, symbols, by_thread, visit);
   process.with_stacks();
   process.without_stacks();

@@ -13,10 +13,10 @@ namespace tailback::tools {
 struct StackSample {
   const analyzers::Recording& recording;
   const analyzers::Symbols& symbols;
-  analyzers::StackId stack = 0;        // 0: no stack, see start_routine
-  std::uint64_t start_routine = 0;     // of the thread, for samples without a stack; 0 unknown
-  std::string thread_name;             // of the thread, or of the group; empty unless by_thread
-  std::uint64_t tid = 0;               // 0: several threads
+  analyzers::StackId stack = 0;     // 0: no stack, see start_routine
+  std::uint64_t start_routine = 0;  // of the thread, for samples without a stack; 0 unknown
+  std::string thread_name;          // of the thread, or of the group; empty unless by_thread
+  std::uint64_t tid = 0;            // 0: several threads
   std::uint64_t samples = 0;
   std::uint64_t cpu_ns = 0;
 };

@@ -28,11 +28,15 @@ constexpr std::uint64_t kMostSymbolBytes = 8 << 20;  // added to each dump
 std::string missing_dump_cause(const Aftermath& recorded) {
   const char* enabled = std::getenv("TAILBACK_ENABLED");
   if (enabled && std::string(enabled) == "0") return "TAILBACK_ENABLED=0 switches the recording off; unset it";
-  if (recorded.program.drops_preload) return recorded.program.remarks.front().what + "; " + recorded.program.remarks.front().remedy;
-  const std::string killed = recorded.child.exited ? "" : fmt::format("signal {} may have ended it before the recording began; or ", recorded.child.status);
-  return killed + "the program, or what it executed in its place, dropped LD_PRELOAD (env -i, sudo, su, a setuid program),\n"
-                  "          is statically linked, or may not write to the folder; record the inner program directly,\n"
-                  "          and see 'tailback doctor PROGRAM'";
+  if (recorded.program.drops_preload)
+    return recorded.program.remarks.front().what + "; " + recorded.program.remarks.front().remedy;
+  const std::string killed =
+      recorded.child.exited ? ""
+                            : fmt::format("signal {} may have ended it before the recording began; or ", recorded.child.status);
+  return killed +
+         "the program, or what it executed in its place, dropped LD_PRELOAD (env -i, sudo, su, a setuid program),\n"
+         "          is statically linked, or may not write to the folder; record the inner program directly,\n"
+         "          and see 'tailback doctor PROGRAM'";
 }
 
 std::uint64_t limit_of(const DumpSummary& dump) {
@@ -43,7 +47,9 @@ std::uint64_t limit_of(const DumpSummary& dump) {
 void add_launcher_records(const Aftermath& recorded, const std::vector<DumpSummary>& dumps) {
   const DumpSummary* last = nullptr;
   for (const DumpSummary& dump : dumps)
-    if (dump.pid == static_cast<std::uint64_t>(recorded.child.pid) && (!last || dump.started_realtime_ns > last->started_realtime_ns)) last = &dump;
+    if (dump.pid == static_cast<std::uint64_t>(recorded.child.pid) &&
+        (!last || dump.started_realtime_ns > last->started_realtime_ns))
+      last = &dump;
   for (const DumpSummary& dump : dumps) {
     if (dump.still_running) continue;
     DumpAppender appender(dump.path, limit_of(dump));
@@ -53,7 +59,8 @@ void add_launcher_records(const Aftermath& recorded, const std::vector<DumpSumma
     }
     if (&dump != last) continue;  // opening cut it to its length
     const ChildResult& child = recorded.child;
-    appender.append(trace::ExitStatus{child.exited, static_cast<trace::u64>(child.status), child.wall_ns, child.user_ns, child.system_ns});
+    appender.append(
+        trace::ExitStatus{child.exited, static_cast<trace::u64>(child.status), child.wall_ns, child.user_ns, child.system_ns});
     for (const std::string& note : recorded.notes) appender.append(trace::Note{child.wall_ns, note});
   }
 }
@@ -91,7 +98,8 @@ void print_next_steps(const std::vector<DumpSummary>& dumps) {
   if (dumps.size() > 1) line += fmt::format(", and {} more of child processes in the same folder", dumps.size() - 1);
   message(line);
   for (const DumpSummary& dump : dumps)
-    if (dump.still_running) message(fmt::format("process {} still runs and goes on recording into {}", dump.pid, near_path(dump.path)));
+    if (dump.still_running)
+      message(fmt::format("process {} still runs and goes on recording into {}", dump.pid, near_path(dump.path)));
   message(fmt::format("next: tailback report {}", shell_quoted(first)));
   message(fmt::format("      tailback export --format pprof -o profile.pb.gz {}", shell_quoted(first)));
 }
@@ -110,13 +118,15 @@ void analyze_and_print(const Aftermath& recorded, const std::vector<DumpSummary>
   const std::string text = text_report(report, {terminal_of(STDERR_FILENO), 10, true});
   std::fputs(("\n" + text + "\n").c_str(), stderr);
   if (dumps.size() > paths.size())
-    message(fmt::format("of {} dumps the {} busiest were analysed; give others to 'tailback report'", dumps.size(), paths.size()));
+    message(
+        fmt::format("of {} dumps the {} busiest were analysed; give others to 'tailback report'", dumps.size(), paths.size()));
 }
 
 }  // namespace
 
 void complete_and_report(const Aftermath& recorded) {
-  const auto dumps = find_dumps(recorded.output, static_cast<std::uint64_t>(recorded.child.pid), recorded.child.started_realtime_ns);
+  const auto dumps =
+      find_dumps(recorded.output, static_cast<std::uint64_t>(recorded.child.pid), recorded.child.started_realtime_ns);
   if (dumps.empty()) {
     message("no dump was written: " + missing_dump_cause(recorded));
     return;

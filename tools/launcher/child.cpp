@@ -47,7 +47,8 @@ class SignalRelay {
     sigset_t all;
     ::sigfillset(&all);
     ::sigprocmask(SIG_SETMASK, &all, &mask_);
-    for (const int signal : {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGWINCH, SIGIO, SIGPWR}) install(signal);
+    for (const int signal : {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGWINCH, SIGIO, SIGPWR})
+      install(signal);
     for (int signal = SIGRTMIN; signal <= SIGRTMAX; ++signal) install(signal);
   }
   ~SignalRelay() { restore(); }
@@ -69,7 +70,8 @@ class SignalRelay {
 
  private:
   void install(int signal) {
-    struct sigaction old {}, relay {};
+    struct sigaction old {
+    }, relay{};
     if (::sigaction(signal, nullptr, &old) != 0 || old.sa_handler == SIG_IGN) return;  // nohup and the like stay in force
     relay.sa_sigaction = pass_on;
     relay.sa_flags = SA_SIGINFO | SA_RESTART;
@@ -138,7 +140,8 @@ ChildResult run_child(const ChildRequest& request) {
   ::close(error_pipe[1]);
   if (result.pid < 0) {
     ::close(error_pipe[0]);
-    throw Failure(kNotStarted, fmt::format("cannot create a process: {}; is the number of processes limited (ulimit -u)?", std::strerror(fork_error)));
+    throw Failure(kNotStarted, fmt::format("cannot create a process: {}; is the number of processes limited (ulimit -u)?",
+                                           std::strerror(fork_error)));
   }
   running_child = result.pid;
   relay.let_in();

@@ -13,17 +13,17 @@
 namespace tailback::tools {
 
 struct ChildRequest {
-  std::string path;                    // the file to execute
-  std::vector<std::string> arguments;  // argv, the name first
+  std::string path;                                              // the file to execute
+  std::vector<std::string> arguments;                            // argv, the name first
   std::vector<std::pair<std::string, std::string>> environment;  // set on top of ours
-  std::function<void(pid_t)> before_exec;  // runs in the child, with its own pid; may be empty
+  std::function<void(pid_t)> before_exec;                        // runs in the child, with its own pid; may be empty
 };
 
 struct ChildResult {
   pid_t pid = 0;
-  int exec_error = 0;            // errno of the failed exec; nothing else is filled in then
-  bool exited = false;           // else killed by a signal
-  int status = 0;                // exit status or signal number
+  int exec_error = 0;   // errno of the failed exec; nothing else is filled in then
+  bool exited = false;  // else killed by a signal
+  int status = 0;       // exit status or signal number
   std::uint64_t wall_ns = 0, user_ns = 0, system_ns = 0;
   std::uint64_t started_realtime_ns = 0;
 

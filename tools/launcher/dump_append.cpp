@@ -63,7 +63,8 @@ bool DumpAppender::check_header() {
   if (std::memcmp(header_.magic, trace::kMagic, sizeof header_.magic) != 0 || header_.version != trace::kVersion) return false;
   if (header_.header_bytes != trace::kHeaderBytes || header_.block_bytes != trace::kBlockBytes) return false;
   const auto size = static_cast<std::uint64_t>(status.st_size);
-  header_.used_bytes = std::clamp<std::uint64_t>(header_.used_bytes, trace::kHeaderBytes, std::max<std::uint64_t>(size, trace::kHeaderBytes));
+  header_.used_bytes =
+      std::clamp<std::uint64_t>(header_.used_bytes, trace::kHeaderBytes, std::max<std::uint64_t>(size, trace::kHeaderBytes));
   return size >= trace::kHeaderBytes;
 }
 

@@ -14,8 +14,8 @@ namespace {
 using namespace analyzers;
 
 struct Seen {
-  StackId node = 0;         // one of the nodes at the address
-  std::uint64_t weight = 0; // of all of them, callers included
+  StackId node = 0;          // one of the nodes at the address
+  std::uint64_t weight = 0;  // of all of them, callers included
 };
 
 using Place = std::pair<ModuleId, std::uint64_t>;
@@ -54,14 +54,16 @@ ModuleId module_at(const Recording& recording, std::uint64_t address) {
 
 class Writer {
  public:
-  Writer(DumpAppender& dump, const Symbols& symbols, std::uint64_t most_bytes) : dump_(dump), symbols_(symbols), most_bytes_(most_bytes) {}
+  Writer(DumpAppender& dump, const Symbols& symbols, std::uint64_t most_bytes)
+      : dump_(dump), symbols_(symbols), most_bytes_(most_bytes) {}
 
   void frames(const Place& place, std::span<const SymbolFrame> frames) {
     if (!written_.insert(place).second) return;
     std::uint64_t depth = 0;
     for (const SymbolFrame& frame : frames) {
       if (!symbols_.resolved(frame.function)) return;  // module+0x... follows from the code ranges
-      trace::FrameInfo info{place.first, place.second, depth++, symbols_.full_name(frame.function), symbols_.file_name(frame.file), frame.line};
+      trace::FrameInfo info{
+          place.first, place.second, depth++, symbols_.full_name(frame.function), symbols_.file_name(frame.file), frame.line};
       add(info);
     }
   }
@@ -103,7 +105,8 @@ void append_frames(DumpAppender& dump, const Recording& recording, const Symbols
   for (const auto& [place, seen] : places) writer.frames(place, symbols.frames(seen.node));
   if (writer.left_out())
     dump.append(trace::Note{recording.duration_ns,
-                            fmt::format("names of {} frames were left out of the dump; reading it elsewhere needs the same files", writer.left_out())});
+                            fmt::format("names of {} frames were left out of the dump; reading it elsewhere needs the same files",
+                                        writer.left_out())});
 }
 
 }  // namespace tailback::tools

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/launcher/dumps.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <filesystem>
 #include <unordered_map>
@@ -25,14 +25,17 @@ namespace files = std::filesystem;
 
 constexpr double kWrapperShare = 0.1;  // of the CPU time of all: below it the root only started others
 
-constexpr std::uint64_t kClockSlackNs = 1'000'000'000;  // time stamps of files are coarse, and the clock may be set
+constexpr std::uint64_t kClockSlackNs = 1'000'000'000;  // the clock may be set meanwhile
 
-// Spares reading what earlier recordings left in the same folder.
-bool written_before(const char* path, std::uint64_t realtime_ns) {
-  struct stat status {};
-  if (::stat(path, &status) != 0) return true;
-  const auto written = static_cast<std::uint64_t>(status.st_mtim.tv_sec) * 1'000'000'000u + static_cast<std::uint64_t>(status.st_mtim.tv_nsec);
-  return written + kClockSlackNs < realtime_ns;
+// Spares reading what other recordings left in the same folder: one look at the header.
+bool began_before(const char* path, std::uint64_t realtime_ns) {
+  trace::FileHeader header{};
+  const int file = ::open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+  if (file < 0) return true;
+  const bool known = ::pread(file, &header, sizeof header, 0) == static_cast<ssize_t>(sizeof header);
+  ::close(file);
+  return !known || std::memcmp(header.magic, trace::kMagic, sizeof header.magic) != 0 ||
+         header.started_realtime_ns + kClockSlackNs < realtime_ns;
 }
 
 void read_number(std::string_view text, std::uint64_t& value) { std::from_chars(text.data(), text.data() + text.size(), value); }
@@ -99,7 +102,7 @@ std::vector<DumpSummary> find_dumps(const OutputPattern& pattern, std::uint64_t 
   for (files::directory_iterator at(pattern.folder(), error), end; !error && at != end; at.increment(error)) {
     std::error_code ignored;
     if (!pattern.matches(at->path().filename().string()) || at->is_symlink(ignored) || !at->is_regular_file(ignored)) continue;
-    if (written_before(at->path().c_str(), since_realtime_ns)) continue;
+    if (began_before(at->path().c_str(), since_realtime_ns)) continue;
     DumpSummary dump;
     if (summarize_dump(at->path().string(), dump) && belongs(dump, root_pid, since_realtime_ns)) dumps.push_back(std::move(dump));
   }

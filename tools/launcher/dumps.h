@@ -12,13 +12,13 @@ namespace tailback::tools {
 struct DumpSummary {
   std::string path;
   std::uint64_t pid = 0;
-  std::uint64_t root_pid = 0;      // as the launcher told the agent; 0 unknown
-  std::uint64_t cpu_ns = 0;        // of all threads, as far as counted
+  std::uint64_t root_pid = 0;  // as the launcher told the agent; 0 unknown
+  std::uint64_t cpu_ns = 0;    // of all threads, as far as counted
   std::uint64_t started_realtime_ns = 0;
   std::uint64_t used_bytes = 0;
-  std::uint64_t max_bytes = 0;     // limit of its size in force
-  bool ended = false;              // the recording was closed in order
-  bool still_running = false;      // not closed and the process is there
+  std::uint64_t max_bytes = 0;  // limit of its size in force
+  bool ended = false;           // the recording was closed in order
+  bool still_running = false;   // not closed and the process is there
 };
 
 // Header and a few figures of a dump; false when the file is none.

@@ -28,8 +28,8 @@ bool is_system_folder(const std::filesystem::path& folder) {
 std::vector<std::string> candidates() {
   if (const char* named = std::getenv("TAILBACK_LIBRARY"); named && *named) return {named};
   const std::string here = own_folder();
-  return {here + "/../preload/" + kName, here + "/../" TAILBACK_LIBDIR "/" + kName, here + "/../lib/" TAILBACK_TRIPLET "/" + kName,
-          here + "/../lib/" + kName, here + "/../lib64/" + kName};
+  return {here + "/../preload/" + kName, here + "/../" TAILBACK_LIBDIR "/" + kName,
+          here + "/../lib/" TAILBACK_TRIPLET "/" + kName, here + "/../lib/" + kName, here + "/../lib64/" + kName};
 }
 
 }  // namespace

@@ -7,8 +7,8 @@
 namespace tailback::tools {
 
 struct Library {
-  std::string path;              // absolute; empty: not found
-  std::string preload_name;      // what to write into LD_PRELOAD
+  std::string path;          // absolute; empty: not found
+  std::string preload_name;  // what to write into LD_PRELOAD
   std::vector<std::string> looked_at;
 };
 

@@ -29,9 +29,12 @@ template <class Literal, class Field>
 void walk(const std::string& pattern, Literal&& literal, Field&& field) {
   for (std::size_t i = 0; i < pattern.size(); ++i) {
     const char next = pattern[i] == '%' && i + 1 < pattern.size() ? pattern[i + 1] : '\0';
-    if (next == 'p' || next == 'e' || next == 'h') field(next), ++i;
-    else if (next == '%') literal('%'), ++i;
-    else literal(pattern[i]);
+    if (next == 'p' || next == 'e' || next == 'h')
+      field(next), ++i;
+    else if (next == '%')
+      literal('%'), ++i;
+    else
+      literal(pattern[i]);
   }
 }
 
@@ -50,29 +53,45 @@ std::string absolute(const std::string& pattern) {
   if (pattern.starts_with('/')) return pattern;
   std::error_code error;
   const std::string here = std::filesystem::current_path(error).string();
-  if (error) throw Failure(kNotStarted, fmt::format("cannot tell the current folder: {}; use --output with an absolute path", error.message()));
+  if (error)
+    throw Failure(kNotStarted,
+                  fmt::format("cannot tell the current folder: {}; use --output with an absolute path", error.message()));
   return escaped(here) + (here.ends_with('/') ? "" : "/") + pattern;
 }
 
 }  // namespace
 
 OutputPattern::OutputPattern(const std::string& given) {
-  if (given == "-") throw Failure(kWrongUsage, "--output -: a dump is written in place and cannot go to standard output; give a path");
+  if (given == "-")
+    throw Failure(kWrongUsage, "--output -: a dump is written in place and cannot go to standard output; give a path");
   std::string pattern = given.empty() ? kDefaultName : given;
   if (pattern.ends_with('/') || is_folder(pattern)) pattern += (pattern.ends_with('/') ? "" : "/") + std::string(kDefaultName);
   pattern_ = absolute(pattern);
+  for (std::size_t i = 0; i < pattern_.size(); ++i) {
+    if (pattern_[i] != '%') continue;
+    const std::string letter = pattern_.substr(++i, 1);
+    if (letter.empty() || std::string("peh%").find(letter) == std::string::npos)
+      throw Failure(kWrongUsage, fmt::format("--output {}: %{} stands for nothing; there are %p pid, %e program, %h host and %%",
+                                             given, letter));
+  }
   const std::string folder_part = pattern_.substr(0, pattern_.find_last_of('/') + 1);
-  walk(folder_part, [](char) {}, [&](char letter) {
-    if (letter != 'h')
-      throw Failure(kWrongUsage, fmt::format("--output {}: %{} may stand in the file's name only, not in its folder", given, letter));
-  });
+  walk(
+      folder_part, [](char) {},
+      [&](char letter) {
+        if (letter != 'h')
+          throw Failure(kWrongUsage,
+                        fmt::format("--output {}: %{} may stand in the file's name only, not in its folder", given, letter));
+      });
 }
 
 std::string OutputPattern::expanded(const std::string& program, long pid) const {
   const std::string name = program.substr(program.find_last_of('/') + 1);
   std::string out;
-  walk(pattern_, [&](char c) { out += c; },
-       [&](char letter) { out += letter == 'p' ? std::to_string(pid) : letter == 'e' ? name : host_name(); });
+  walk(
+      pattern_, [&](char c) { out += c; },
+      [&](char letter) { out += letter == 'p'   ? std::to_string(pid)
+                                : letter == 'e' ? name
+                                                : host_name(); });
   return out;
 }
 
@@ -83,7 +102,8 @@ std::string OutputPattern::folder() const {
 
 bool OutputPattern::is_fixed() const {
   bool fixed = true;
-  walk(pattern_, [](char) {}, [&](char letter) { fixed = fixed && letter == 'h'; });
+  walk(
+      pattern_, [](char) {}, [&](char letter) { fixed = fixed && letter == 'h'; });
   return fixed;
 }
 
@@ -92,8 +112,10 @@ bool OutputPattern::matches(const std::string& file_name) const {
   const std::string name = pattern_.substr(pattern_.find_last_of('/') + 1);
   const auto literal = [&](char c) { glob += std::string("\\") + c; };
   walk(name, literal, [&](char letter) {
-    if (letter != 'h') glob += '*';
-    else for (const char c : host_name()) literal(c);
+    if (letter != 'h')
+      glob += '*';
+    else
+      for (const char c : host_name()) literal(c);
   });
   return ::fnmatch(glob.c_str(), file_name.c_str(), 0) == 0 || ::fnmatch((glob + ".[0-9]*").c_str(), file_name.c_str(), 0) == 0;
 }
@@ -101,10 +123,13 @@ bool OutputPattern::matches(const std::string& file_name) const {
 void OutputPattern::check_folder() const {
   const std::string path = folder();
   if (!is_folder(path))
-    throw Failure(kNotStarted, fmt::format("there is no folder {} to write the dump into; create it (mkdir -p {}), or choose another with --output",
-                                           path, shell_quoted(path)));
+    throw Failure(
+        kNotStarted,
+        fmt::format("there is no folder {} to write the dump into; create it (mkdir -p {}), or choose another with --output",
+                    path, shell_quoted(path)));
   if (::access(path.c_str(), W_OK | X_OK) != 0)
-    throw Failure(kNotStarted, fmt::format("cannot write a dump into {}: {}; choose another folder with --output", path, std::strerror(errno)));
+    throw Failure(kNotStarted, fmt::format("cannot write a dump into {}: {}; choose another folder with --output", path,
+                                           std::strerror(errno)));
 }
 
 }  // namespace tailback::tools

@@ -11,10 +11,10 @@ class OutputPattern {
   // `given`: as the person wrote it, empty for the default; a folder stands for the default name inside it.
   explicit OutputPattern(const std::string& given);
 
-  const std::string& text() const { return pattern_; }    // absolute, for TAILBACK_OUTPUT
-  std::string folder() const;                             // where all dumps lie, expanded
+  const std::string& text() const { return pattern_; }  // absolute, for TAILBACK_OUTPUT
+  std::string folder() const;                           // where all dumps lie, expanded
   std::string expanded(const std::string& program, long pid) const;
-  bool is_fixed() const;                                  // the same name for every process
+  bool is_fixed() const;  // the same name for every process
   // Whether a file of that name in folder() may be a dump of this pattern, suffixes .1, .2, ... included.
   bool matches(const std::string& file_name) const;
 

@@ -22,7 +22,9 @@ constexpr std::size_t kLongestFile = 1 << 20;
 
 std::string text_of(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
-  if (!in) throw Failure(kWrongUsage, fmt::format("cannot read the configuration file {}: {}; check its path and mode", path, std::strerror(errno)));
+  if (!in)
+    throw Failure(kWrongUsage,
+                  fmt::format("cannot read the configuration file {}: {}; check its path and mode", path, std::strerror(errno)));
   std::string text(kLongestFile + 1, '\0');
   in.read(text.data(), static_cast<std::streamsize>(text.size()));
   text.resize(static_cast<std::size_t>(in.gcount()));

@@ -93,11 +93,13 @@ void RecordingOptions::take_file(const std::string& path) {
     for (const RecordingOption& option : recording_options())
       if (entry.name == option.name) known = &option;
     if (!known)
-      throw Failure(kWrongUsage, origin + " is no option of this version; remove the line ('tailback record --help' lists the names)");
+      throw Failure(kWrongUsage,
+                    origin + " is no option of this version; remove the line ('tailback record --help' lists the names)");
     take(*known, entry.value, origin);
   }
   if (!file.rule_thresholds.empty())
-    remarks_.push_back(fmt::format("{}: [rules] sets thresholds ({}), which this version does not use yet", path, file.rule_thresholds));
+    remarks_.push_back(
+        fmt::format("{}: [rules] sets thresholds ({}), which this version does not use yet", path, file.rule_thresholds));
 }
 
 void RecordingOptions::resolve() {
@@ -127,7 +129,8 @@ std::vector<std::string> RecordingOptions::not_in_this_version() const {
   for (const RecordingOption& option : recording_options()) {
     const std::string* value = find(option.name);
     if (option.not_recorded_yet && value && *value != "off")
-      lines.push_back(fmt::format("--{} {}: accepted, but this version does not record {} yet", option.name, *value, option.not_recorded_yet));
+      lines.push_back(fmt::format("--{} {}: accepted, but this version does not record {} yet", option.name, *value,
+                                  option.not_recorded_yet));
   }
   return lines;
 }

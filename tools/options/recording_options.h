@@ -13,12 +13,12 @@ class App;
 namespace tailback::tools {
 
 struct RecordingOption {
-  const char* name;      // "alloc-interval": --alloc-interval, TAILBACK_ALLOC_INTERVAL, alloc-interval in TOML
+  const char* name;        // "alloc-interval": --alloc-interval, TAILBACK_ALLOC_INTERVAL, alloc-interval in TOML
   const char* short_flag;  // "-F" or ""
   const char* metavar;
   const char* says;
   std::string (*check)(const std::string& text);  // throws std::invalid_argument
-  const char* not_recorded_yet;  // what a value other than "off" asks for in vain in this version, or nullptr
+  const char* not_recorded_yet;                   // what a value other than "off" asks for in vain in this version, or nullptr
 };
 
 const std::vector<RecordingOption>& recording_options();

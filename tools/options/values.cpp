@@ -21,18 +21,19 @@ struct Unit {
 };
 
 constexpr double kKi = 1024, kMi = kKi * 1024, kGi = kMi * 1024, kTi = kGi * 1024;
-constexpr std::array kByteUnits = {Unit{"", 1}, Unit{"b", 1}, Unit{"k", kKi}, Unit{"kb", kKi}, Unit{"kib", kKi}, Unit{"m", kMi},
-                                   Unit{"mb", kMi}, Unit{"mib", kMi}, Unit{"g", kGi}, Unit{"gb", kGi}, Unit{"gib", kGi},
-                                   Unit{"t", kTi}, Unit{"tb", kTi}, Unit{"tib", kTi}};
-constexpr std::array kTimeUnits = {Unit{"", 1}, Unit{"s", 1}, Unit{"ms", 1e-3}, Unit{"us", 1e-6}, Unit{"m", 60},
-                                   Unit{"min", 60}, Unit{"h", 3600}};
+constexpr std::array kByteUnits = {Unit{"", 1},      Unit{"b", 1},    Unit{"k", kKi},   Unit{"kb", kKi}, Unit{"kib", kKi},
+                                   Unit{"m", kMi},   Unit{"mb", kMi}, Unit{"mib", kMi}, Unit{"g", kGi},  Unit{"gb", kGi},
+                                   Unit{"gib", kGi}, Unit{"t", kTi},  Unit{"tb", kTi},  Unit{"tib", kTi}};
+constexpr std::array kTimeUnits = {Unit{"", 1},   Unit{"s", 1},    Unit{"ms", 1e-3}, Unit{"us", 1e-6},
+                                   Unit{"m", 60}, Unit{"min", 60}, Unit{"h", 3600}};
 constexpr double kLongestSeconds = 1e8;  // three years; the agent keeps nanoseconds in 64 bits
 constexpr double kMostBytes = 1e17;
 constexpr std::uint64_t kSmallestDump = 128 << 10;
 
 std::string lower(std::string_view text) {
   std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
+  std::transform(out.begin(), out.end(), out.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
   return out;
 }
 
@@ -46,7 +47,8 @@ double number_with_unit(const std::string& text, const std::array<Unit, N>& unit
     while (!rest.empty() && rest.front() == ' ') rest.remove_prefix(1);
     const std::string suffix = lower(rest);
     for (const Unit& unit : units)
-      if (suffix == unit.suffix && std::isfinite(number) && number >= 0 && number * unit.factor <= most) return number * unit.factor;
+      if (suffix == unit.suffix && std::isfinite(number) && number >= 0 && number * unit.factor <= most)
+        return number * unit.factor;
   }
   throw std::invalid_argument(right);
 }

@@ -43,9 +43,12 @@ std::string cleaned(std::string_view text, bool keep_control, std::string_view r
     const auto first = static_cast<unsigned char>(text[0]);
     const bool c1 = length == 2 && first == 0xc2 && static_cast<unsigned char>(text[1]) < 0xa0;
     const bool control = first < 0x20 || first == 0x7f || c1;
-    if (length == 0) out += replacement;
-    else if (control && !keep_control) out += '?';
-    else out += text.substr(0, length);
+    if (length == 0)
+      out += replacement;
+    else if (control && !keep_control)
+      out += '?';
+    else
+      out += text.substr(0, length);
     text.remove_prefix(std::max<std::size_t>(length, 1));
   }
   return out;
@@ -53,7 +56,8 @@ std::string cleaned(std::string_view text, bool keep_control, std::string_view r
 
 bool is_unit(std::string_view word) {
   for (const std::string_view unit : {"%", "s", "ms", "us", "ns", "min", "h", "bytes", "KiB", "MiB", "GiB", "TiB", "Hz"})
-    if (word.starts_with(unit) && (word.size() == unit.size() || std::ispunct(static_cast<unsigned char>(word[unit.size()])))) return true;
+    if (word.starts_with(unit) && (word.size() == unit.size() || std::ispunct(static_cast<unsigned char>(word[unit.size()]))))
+      return true;
   return false;
 }
 
@@ -76,8 +80,10 @@ std::vector<std::string> unbroken_words(std::string_view text) {
   std::vector<std::string> words;
   std::string_view before;
   for (std::string_view word; !(word = next_word(text)).empty(); before = word) {
-    if (belongs_to(before, word)) words.back() += ' ' + std::string(word);
-    else words.emplace_back(word);
+    if (belongs_to(before, word))
+      words.back() += ' ' + std::string(word);
+    else
+      words.emplace_back(word);
   }
   return words;
 }
@@ -137,7 +143,8 @@ std::string printable(std::string_view text) { return cleaned(text, false, "?");
 std::string valid_utf8(std::string_view text) { return cleaned(text, true, "\xef\xbf\xbd"); }
 
 std::size_t display_width(std::string_view text) {
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+  return static_cast<std::size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
 }
 
 std::string padded(std::string_view text, std::size_t width) {
@@ -156,7 +163,8 @@ std::string shortened(std::string_view text, std::size_t width, bool unicode) {
   const std::string_view mark = unicode ? "\xe2\x80\xa6" : "..";
   const std::size_t room = width > display_width(mark) ? width - display_width(mark) : 0;
   const std::size_t head = (room + 1) / 2, tail = room - head;
-  return std::string(text.substr(0, bytes_of(text, head))) + std::string(mark) + std::string(text.substr(bytes_of(text, used - tail)));
+  return std::string(text.substr(0, bytes_of(text, head))) + std::string(mark) +
+         std::string(text.substr(bytes_of(text, used - tail)));
 }
 
 std::vector<std::string> wrapped(std::string_view text, std::size_t width) {

@@ -24,8 +24,8 @@ Json texts(const std::vector<std::string>& values) {
 }
 
 Json frame_json(const Frame& frame) {
-  Json json = {{"function", text(frame.function)}, {"file", text(frame.file)}, {"line", frame.line}, {"module", text(frame.module)},
-               {"address", frame.address}, {"inlined", frame.inlined}};
+  Json json = {{"function", text(frame.function)}, {"file", text(frame.file)}, {"line", frame.line},
+               {"module", text(frame.module)},     {"address", frame.address}, {"inlined", frame.inlined}};
   if (!frame.full_name.empty() && frame.full_name != frame.function) json["full_name"] = text(frame.full_name);
   return json;
 }
@@ -37,21 +37,33 @@ Json frames_json(const std::vector<Frame>& frames) {
 }
 
 Json target_json(const Target& target) {
-  Json json = {{"command", texts(target.command)}, {"pid", target.pid}, {"exit_status", nullptr}, {"started_at", text(target.started_at)},
-               {"duration_seconds", number(target.duration_seconds)}, {"cpus", target.cpus}, {"hostname", text(target.hostname)},
+  Json json = {{"command", texts(target.command)},
+               {"pid", target.pid},
+               {"exit_status", nullptr},
+               {"started_at", text(target.started_at)},
+               {"duration_seconds", number(target.duration_seconds)},
+               {"cpus", target.cpus},
+               {"hostname", text(target.hostname)},
                {"complete", target.complete}};
   if (target.exit_status) json["exit_status"] = *target.exit_status;
   return json;
 }
 
 Json summary_json(const Summary& summary) {
-  return {{"wall_seconds", number(summary.wall_seconds)}, {"cpu_seconds", number(summary.cpu_seconds)},
-          {"cpu_utilization", number(summary.cpu_utilization)}, {"threads_peak", summary.threads_peak},
-          {"rss_peak_bytes", summary.rss_peak_bytes}, {"health", text(summary.health)}, {"headline", text(summary.headline)}};
+  return {{"wall_seconds", number(summary.wall_seconds)},
+          {"cpu_seconds", number(summary.cpu_seconds)},
+          {"cpu_utilization", number(summary.cpu_utilization)},
+          {"threads_peak", summary.threads_peak},
+          {"rss_peak_bytes", summary.rss_peak_bytes},
+          {"health", text(summary.health)},
+          {"headline", text(summary.headline)}};
 }
 
 Json gain_json(const Gain& gain) {
-  return {{"metric", text(gain.metric)}, {"fraction", number(gain.fraction)}, {"low", number(gain.low)}, {"high", number(gain.high)},
+  return {{"metric", text(gain.metric)},
+          {"fraction", number(gain.fraction)},
+          {"low", number(gain.low)},
+          {"high", number(gain.high)},
           {"how", text(gain.how)}};
 }
 
@@ -59,8 +71,10 @@ Json evidence_json(const std::vector<Evidence>& evidence) {
   Json array = Json::array();
   for (const Evidence& item : evidence) {
     Json json = {{"label", text(item.label)}, {"value", nullptr}, {"unit", text(item.unit)}};
-    if (const auto* words = std::get_if<std::string>(&item.value)) json["value"] = text(*words);
-    else json["value"] = number(std::get<double>(item.value));
+    if (const auto* words = std::get_if<std::string>(&item.value))
+      json["value"] = text(*words);
+    else
+      json["value"] = number(std::get<double>(item.value));
     array.push_back(std::move(json));
   }
   return array;
@@ -69,7 +83,9 @@ Json evidence_json(const std::vector<Evidence>& evidence) {
 Json stacks_json(const std::vector<StackEvidence>& stacks) {
   Json array = Json::array();
   for (const StackEvidence& stack : stacks)
-    array.push_back({{"role", text(stack.role)}, {"weight", number(stack.weight)}, {"unit", text(stack.unit)},
+    array.push_back({{"role", text(stack.role)},
+                     {"weight", number(stack.weight)},
+                     {"unit", text(stack.unit)},
                      {"frames", frames_json(stack.frames)}});
   return array;
 }
@@ -79,9 +95,14 @@ Json culprit_json(const Frame& frame) {
 }
 
 Json finding_json(const Finding& finding, std::size_t rank) {
-  Json json = {{"rank", rank}, {"rule", text(finding.rule)}, {"category", to_string(finding.category)},
-               {"severity", to_string(finding.severity)}, {"title", text(finding.title)}, {"confidence", number(finding.confidence)},
-               {"gain", gain_json(finding.gain)}, {"culprit", culprit_json(finding.culprit)}};
+  Json json = {{"rank", rank},
+               {"rule", text(finding.rule)},
+               {"category", to_string(finding.category)},
+               {"severity", to_string(finding.severity)},
+               {"title", text(finding.title)},
+               {"confidence", number(finding.confidence)},
+               {"gain", gain_json(finding.gain)},
+               {"culprit", culprit_json(finding.culprit)}};
   if (!finding.cause.empty()) json["cause"] = text(finding.cause);
   json["evidence"] = evidence_json(finding.evidence);
   json["stacks"] = stacks_json(finding.stacks);
@@ -91,13 +112,24 @@ Json finding_json(const Finding& finding, std::size_t rank) {
 }
 
 Json thread_json(const ThreadRow& row) {
-  Json json = {{"id", row.id}, {"tid", row.tid}, {"name", text(row.name)}, {"start_routine", text(row.start_routine)},
-               {"count", row.count}, {"start_seconds", number(row.start_seconds)}, {"end_seconds", number(row.end_seconds)},
-               {"cpu_seconds", number(row.cpu_seconds)}, {"user_seconds", number(row.user_seconds)},
-               {"system_seconds", number(row.system_seconds)}, {"run_delay_seconds", nullptr},
-               {"sampled_seconds", number(row.sampled_seconds)}, {"unsampled_seconds", number(row.unsampled_seconds)},
-               {"voluntary_switches", row.voluntary_switches}, {"involuntary_switches", row.involuntary_switches},
-               {"minor_faults", row.minor_faults}, {"major_faults", row.major_faults}, {"samples", row.samples},
+  Json json = {{"id", row.id},
+               {"tid", row.tid},
+               {"name", text(row.name)},
+               {"start_routine", text(row.start_routine)},
+               {"count", row.count},
+               {"start_seconds", number(row.start_seconds)},
+               {"end_seconds", number(row.end_seconds)},
+               {"cpu_seconds", number(row.cpu_seconds)},
+               {"user_seconds", number(row.user_seconds)},
+               {"system_seconds", number(row.system_seconds)},
+               {"run_delay_seconds", nullptr},
+               {"sampled_seconds", number(row.sampled_seconds)},
+               {"unsampled_seconds", number(row.unsampled_seconds)},
+               {"voluntary_switches", row.voluntary_switches},
+               {"involuntary_switches", row.involuntary_switches},
+               {"minor_faults", row.minor_faults},
+               {"major_faults", row.major_faults},
+               {"samples", row.samples},
                {"creation_stack", frames_json(row.creation_stack)}};
   if (row.run_delay_seconds) json["run_delay_seconds"] = number(*row.run_delay_seconds);
   return json;
@@ -108,10 +140,13 @@ const char* outcome_name(const RuleOutcome& rule) {
 }
 
 Json recording_json(const RecordingQuality& quality) {
-  return {{"dropped_events", quality.dropped_events}, {"detail", text(quality.detail)},
+  return {{"dropped_events", quality.dropped_events},
+          {"detail", text(quality.detail)},
           {"truncated_stacks_fraction", number(quality.truncated_stacks_fraction)},
           {"unresolved_frames_fraction", number(quality.unresolved_frames_fraction)},
-          {"overhead_fraction", number(quality.overhead_fraction)}, {"dump_bytes", quality.dump_bytes}, {"notes", texts(quality.notes)}};
+          {"overhead_fraction", number(quality.overhead_fraction)},
+          {"dump_bytes", quality.dump_bytes},
+          {"notes", texts(quality.notes)}};
 }
 
 }  // namespace

@@ -11,14 +11,22 @@ namespace {
 
 const char* sequence(Style style) {
   switch (style) {
-    case Style::plain: return "";
-    case Style::bold: return "\x1b[1m";
-    case Style::dim: return "\x1b[2m";
-    case Style::red: return "\x1b[1;31m";
-    case Style::magenta: return "\x1b[1;35m";
-    case Style::yellow: return "\x1b[33m";
-    case Style::blue: return "\x1b[34m";
-    case Style::green: return "\x1b[32m";
+    case Style::plain:
+      return "";
+    case Style::bold:
+      return "\x1b[1m";
+    case Style::dim:
+      return "\x1b[2m";
+    case Style::red:
+      return "\x1b[1;31m";
+    case Style::magenta:
+      return "\x1b[1;35m";
+    case Style::yellow:
+      return "\x1b[33m";
+    case Style::blue:
+      return "\x1b[34m";
+    case Style::green:
+      return "\x1b[32m";
   }
   return "";
 }

@@ -24,7 +24,8 @@ class Page {
   void blank() { text_ += '\n'; }
   void heading(std::string_view title);
   // `label` in its column (blanks on the lines that follow), then the text wrapped behind it.
-  void row(std::size_t indent, std::string_view label, std::size_t label_width, std::string_view text, Style style = Style::plain);
+  void row(std::size_t indent, std::string_view label, std::size_t label_width, std::string_view text,
+           Style style = Style::plain);
   void paragraph(std::size_t indent, std::string_view text, Style style = Style::plain) { row(indent, "", 0, text, style); }
   void bulleted(std::size_t indent, std::string_view text, Style style = Style::plain);
   void line(std::string_view text);  // as it is, trailing blanks removed

@@ -16,9 +16,12 @@ void append_quoted(std::string& line, std::string_view text) {
   line += '"';
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') line += '\\', line += c;
-    else if (byte < 0x20 || byte >= 0x7f) line += fmt::format("\\x{:02x}", byte);
-    else line += c;
+    if (c == '"' || c == '\\')
+      line += '\\', line += c;
+    else if (byte < 0x20 || byte >= 0x7f)
+      line += fmt::format("\\x{:02x}", byte);
+    else
+      line += c;
   }
   line += '"';
 }
@@ -46,7 +49,8 @@ void print_records(const std::string& path, std::FILE* out) {
     std::fwrite(line.data(), 1, line.size(), out);
   });
   if (!result.error.empty())
-    throw analyzers::InputError(path + ": " + result.error + "; 'tailback record' writes dumps, foreign profiles have no records");
+    throw analyzers::InputError(path + ": " + result.error +
+                                "; 'tailback record' writes dumps, foreign profiles have no records");
   fmt::print(out, "# {} blocks, {} records; unreadable: {} blocks, {} records; of a newer version: {}; {}\n", result.blocks,
              result.records, result.damaged_blocks, result.damaged_records, result.unknown_records,
              result.ended ? "ended in order" : "not ended in order");

@@ -21,11 +21,16 @@ constexpr std::size_t kThreadsShown = 8, kStacksShown = 2, kNotesShown = 12;
 
 Style style_of(Severity severity) {
   switch (severity) {
-    case Severity::critical: return Style::red;
-    case Severity::high: return Style::magenta;
-    case Severity::medium: return Style::yellow;
-    case Severity::low: return Style::blue;
-    case Severity::info: return Style::dim;
+    case Severity::critical:
+      return Style::red;
+    case Severity::high:
+      return Style::magenta;
+    case Severity::medium:
+      return Style::yellow;
+    case Severity::low:
+      return Style::blue;
+    case Severity::info:
+      return Style::dim;
   }
   return Style::plain;
 }
@@ -58,7 +63,8 @@ void headline(Page& page, const Report& report) {
                                   target.cpus, target.cpus == 1 ? "" : "s", format_fraction(summary.cpu_utilization));
   facts += fmt::format("{}{} thread{}", page.dot(), format_count(static_cast<double>(summary.threads_peak)),
                        summary.threads_peak == 1 ? "" : "s at most");
-  if (summary.rss_peak_bytes) facts += fmt::format("{}{} resident", page.dot(), format_bytes(static_cast<double>(summary.rss_peak_bytes)));
+  if (summary.rss_peak_bytes)
+    facts += fmt::format("{}{} resident", page.dot(), format_bytes(static_cast<double>(summary.rss_peak_bytes)));
   if (const std::string end = how_it_ended(target); !end.empty()) facts += page.dot() + end;
   page.paragraph(0, facts, Style::dim);
   page.blank();
@@ -78,13 +84,15 @@ std::string gain_text(const Gain& gain) {
   std::string text = gain.fraction > 0 ? fmt::format("{} of {}", format_fraction(gain.fraction), metric)
                      : gain.high > 0   ? fmt::format("up to {} of {}", format_fraction(gain.high), metric)
                                        : "not known";
-  if (gain.fraction > 0 && gain.high > gain.low) text += fmt::format(" (between {} and {})", format_fraction(gain.low), format_fraction(gain.high));
+  if (gain.fraction > 0 && gain.high > gain.low)
+    text += fmt::format(" (between {} and {})", format_fraction(gain.low), format_fraction(gain.high));
   if (!gain.how.empty()) text += ": " + gain.how;
   return text;
 }
 
 std::string value_text(const Evidence& evidence) {
-  if (const auto* text = std::get_if<std::string>(&evidence.value)) return evidence.unit.empty() ? *text : *text + " " + evidence.unit;
+  if (const auto* text = std::get_if<std::string>(&evidence.value))
+    return evidence.unit.empty() ? *text : *text + " " + evidence.unit;
   return format_quantity(std::get<double>(evidence.value), evidence.unit);
 }
 
@@ -129,7 +137,8 @@ void finding(Page& page, const Finding& finding, std::size_t rank) {
     label = "";
   }
   if (!finding.verify.empty()) page.row(kIndent, "verify", kLabel, finding.verify);
-  page.row(kIndent, "rule", kLabel, fmt::format("{}, confidence {}", finding.rule, format_fraction(finding.confidence)), Style::dim);
+  page.row(kIndent, "rule", kLabel, fmt::format("{}, confidence {}", finding.rule, format_fraction(finding.confidence)),
+           Style::dim);
 }
 
 void findings(Page& page, const Report& report, std::size_t top) {
@@ -139,8 +148,9 @@ void findings(Page& page, const Report& report, std::size_t top) {
     return;
   }
   const std::size_t shown = std::min(top, report.findings.size());
-  page.heading(shown < report.findings.size() ? fmt::format("Suggestions ({} of {}; --top shows more)", shown, report.findings.size())
-                                              : fmt::format("Suggestions ({})", shown));
+  page.heading(shown < report.findings.size()
+                   ? fmt::format("Suggestions ({} of {}; --top shows more)", shown, report.findings.size())
+                   : fmt::format("Suggestions ({})", shown));
   for (std::size_t i = 0; i < shown; ++i) finding(page, report.findings[i], i + 1);
 }
 
@@ -151,7 +161,8 @@ void rule_list(Page& page, const Report& report, decltype(RuleOutcome::outcome) 
   if (widest == 0) return;
   page.heading(title);
   for (const RuleOutcome& rule : report.rules)
-    if (rule.outcome == outcome) page.row(2, rule.rule, widest + 2, rule.detail.empty() ? "nothing found" : rule.detail, Style::dim);
+    if (rule.outcome == outcome)
+      page.row(2, rule.rule, widest + 2, rule.detail.empty() ? "nothing found" : rule.detail, Style::dim);
 }
 
 std::string thread_name(const ThreadRow& row) {
@@ -171,7 +182,8 @@ constexpr Column kColumns[] = {
     {"CPU time", 11, true, [](const ThreadRow& row) { return format_seconds(row.cpu_seconds); }},
     {"user", 10, false, [](const ThreadRow& row) { return format_seconds(row.user_seconds); }},
     {"system", 10, false, [](const ThreadRow& row) { return format_seconds(row.system_seconds); }},
-    {"run queue", 11, true, [](const ThreadRow& row) { return row.run_delay_seconds ? format_seconds(*row.run_delay_seconds) : "?"; }},
+    {"run queue", 11, true,
+     [](const ThreadRow& row) { return row.run_delay_seconds ? format_seconds(*row.run_delay_seconds) : "?"; }},
     {"samples", 10, true, [](const ThreadRow& row) { return format_count(static_cast<double>(row.samples)); }},
 };
 
@@ -189,7 +201,8 @@ void thread_table(Page& page, const Report& report) {
     return line;
   };
   page.heading("Threads, busiest first");
-  page.line(page.styled(Style::dim, row_of("  " + padded("name", name_width), [](const Column& column) { return std::string(column.title); })));
+  page.line(page.styled(
+      Style::dim, row_of("  " + padded("name", name_width), [](const Column& column) { return std::string(column.title); })));
   for (std::size_t i = 0; i < shown; ++i) {
     const ThreadRow& row = report.threads[i];
     const std::string name = padded(shortened(thread_name(row), name_width, page.unicode()), name_width);
@@ -202,12 +215,15 @@ void thread_table(Page& page, const Report& report) {
 void data_quality(Page& page, const RecordingQuality& quality) {
   page.heading("About these figures");
   if (!quality.detail.empty()) page.bulleted(2, quality.detail, Style::dim);
-  page.bulleted(2, fmt::format("recording cost {} of the program's CPU time; the dump is {}", format_fraction(quality.overhead_fraction),
-                               format_bytes(static_cast<double>(quality.dump_bytes))), Style::dim);
+  page.bulleted(2,
+                fmt::format("recording cost {} of the program's CPU time; the dump is {}",
+                            format_fraction(quality.overhead_fraction), format_bytes(static_cast<double>(quality.dump_bytes))),
+                Style::dim);
   if (quality.dropped_events)
     page.bulleted(2, format_count(static_cast<double>(quality.dropped_events)) + " events could not be recorded");
   if (quality.truncated_stacks_fraction > 0)
-    page.bulleted(2, format_fraction(quality.truncated_stacks_fraction) + " of the stacks do not reach the thread's root", Style::dim);
+    page.bulleted(2, format_fraction(quality.truncated_stacks_fraction) + " of the stacks do not reach the thread's root",
+                  Style::dim);
   if (quality.unresolved_frames_fraction > 0)
     page.bulleted(2, format_fraction(quality.unresolved_frames_fraction) + " of the addresses have no symbol", Style::dim);
   const std::size_t shown = std::min(quality.notes.size(), kNotesShown);

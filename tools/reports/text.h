@@ -11,8 +11,8 @@ namespace tailback::tools {
 
 struct TextOptions {
   Terminal terminal;
-  std::size_t top = 10;    // suggestions shown
-  bool brief = false;      // after a recording: without the rules that could not look
+  std::size_t top = 10;  // suggestions shown
+  bool brief = false;    // after a recording: without the rules that could not look
 };
 
 std::string text_report(const analyzers::Report& report, const TextOptions& options);
