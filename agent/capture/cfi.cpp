@@ -321,10 +321,31 @@ bool find_place(const UnwindTable& table, Tracked which, const Term& cfa, std::u
 // Index in mcontext_t.gregs of a DWARF column.
 constexpr std::uint8_t kContextIndex[16] = {13, 12, 14, 11, 9, 8, 10, 15, 0, 1, 2, 3, 4, 5, 6, 7};
 
-std::uint8_t encode_bx(const Place& place) {
+std::uint8_t bx_slot(const Place& place) {
   if (!place.saved) return 0;
   const auto slot = -place.offset / 8;
   return place.offset % 8 == 0 && slot > 0 && slot < Rule::kBxLost ? static_cast<std::uint8_t>(slot) : Rule::kBxLost;
+}
+
+__attribute__((noinline)) bool returns_at_cfa(const UnwindTable& table, const Term& cfa, std::uint64_t address, CfiWorkspace& work) {
+  Place place;
+  return find_place(table, kReturn, cfa, address, work, place) && place.saved && !place.from_bp && place.offset == -8;
+}
+
+__attribute__((noinline)) bool encode_bp(const UnwindTable& table, const Term& cfa, std::uint64_t address, CfiWorkspace& work, Rule& rule) {
+  Place place;
+  if (!find_place(table, kBp, cfa, address, work, place) || !fits<std::int16_t>(place.offset)) return false;
+  rule.bp_slot = static_cast<std::int16_t>(place.offset);
+  if (place.saved) rule.kind_flags |= Rule::kBpSaved << 4;
+  if (place.from_bp) rule.kind_flags |= Rule::kBpFromBp << 4;
+  return true;
+}
+
+__attribute__((noinline)) void encode_bx(const UnwindTable& table, const Term& cfa, std::uint64_t address, CfiWorkspace& work, Rule& rule) {
+  Place place;
+  const bool known = find_place(table, kBx, cfa, address, work, place);
+  rule.bx_slot = known ? bx_slot(place) : Rule::kBxLost;
+  if (place.from_bp) rule.kind_flags |= Rule::kBxFromBp << 4;
 }
 
 __attribute__((noinline)) Rule encode(const UnwindTable& table, std::uint64_t address, CfiWorkspace& work) {
@@ -333,19 +354,12 @@ __attribute__((noinline)) Rule encode(const UnwindTable& table, std::uint64_t ad
   if (work.fde.signal_frame) return make_rule(RuleKind::sigreturn);
   Term cfa;
   std::int32_t field;
-  if (!cfa_term(table, address, work, cfa) || !encode_cfa(cfa, field)) return stop;
-  Place ra, bp, bx;
-  if (!find_place(table, kReturn, cfa, address, work, ra) || !ra.saved || ra.from_bp || ra.offset != -8) return stop;
-  if (!find_place(table, kBp, cfa, address, work, bp) || !fits<std::int16_t>(bp.offset)) return stop;
-  const bool bx_known = find_place(table, kBx, cfa, address, work, bx);
-  std::uint8_t flags = 0;
-  if (bp.saved) flags |= Rule::kBpSaved;
-  if (bp.from_bp) flags |= Rule::kBpFromBp;
-  if (bx.from_bp) flags |= Rule::kBxFromBp;
-  const auto kind = kind_of(cfa);
-  std::uint8_t bx_slot = bx_known ? encode_bx(bx) : Rule::kBxLost;
-  if (kind == RuleKind::other) bx_slot = kContextIndex[cfa.base];
-  return make_rule(kind, field, static_cast<std::int16_t>(bp.offset), bx_slot, flags);
+  if (!cfa_term(table, address, work, cfa) || !encode_cfa(cfa, field) || !returns_at_cfa(table, cfa, address, work)) return stop;
+  Rule rule = make_rule(kind_of(cfa), field);
+  if (!encode_bp(table, cfa, address, work, rule)) return stop;
+  if (rule.kind() == RuleKind::other) rule.bx_slot = kContextIndex[cfa.base];
+  else encode_bx(table, cfa, address, work, rule);
+  return rule;
 }
 
 }  // namespace

@@ -46,11 +46,18 @@ bool starts_with(const char* text, const char* prefix) {
   return !*prefix;
 }
 
-bool same_build_id(const ModuleEntry& entry, const MappedElf& elf) {
-  if (entry.build_id_bytes != elf.build_id_bytes) return false;
-  for (std::uint32_t i = 0; i < elf.build_id_bytes; ++i)
-    if (entry.build_id[i] != elf.build_id[i]) return false;
+bool same_build_id(const ModuleEntry& entry, const BuildId& id) {
+  if (entry.build_id_bytes != id.size) return false;
+  for (std::uint32_t i = 0; i < id.size; ++i)
+    if (entry.build_id[i] != id.bytes[i]) return false;
   return true;
+}
+
+__attribute__((noinline)) void note_build_id(ModuleEntry& entry) {
+  BuildId id;
+  read_build_id(entry.start, entry.end, entry.bias, id);
+  entry.build_id_bytes = id.size;
+  for (std::uint32_t i = 0; i < id.size; ++i) entry.build_id[i] = id.bytes[i];
 }
 
 void pause_shortly() {
@@ -94,7 +101,7 @@ const ModuleEntry* CodeMap::find(std::uint64_t address) {
   return add(module);
 }
 
-ModuleEntry* CodeMap::add(const LoadedModule& module) {
+__attribute__((noinline)) ModuleEntry* CodeMap::add(const LoadedModule& module) {
   auto index = claimed_.load(std::memory_order_relaxed);
   do {
     if (index == kMaxModules) return nullptr;
@@ -106,11 +113,8 @@ ModuleEntry* CodeMap::add(const LoadedModule& module) {
   entry.bias = module.bias;
   entry.eh_frame_hdr = module.eh_frame_hdr;
   entry.path = keep_name(shown_name(module, executable_path_));
-  MappedElf elf;
-  read_mapped_elf(module.start, module.end, module.bias, module.eh_frame_hdr, elf);
-  entry.unwind = elf.unwind;
-  entry.build_id_bytes = elf.build_id_bytes;
-  for (std::uint32_t i = 0; i < elf.build_id_bytes; ++i) entry.build_id[i] = elf.build_id[i];
+  read_unwind_table(module.start, module.end, module.bias, module.eh_frame_hdr, entry.unwind);
+  note_build_id(entry);
   entry.ready.store(1, std::memory_order_release);
   publish();
   return &entry;
@@ -172,9 +176,9 @@ void CodeMap::notice_unloaded() {
     bool same = ask_loader(entry.start, module) && module.start == entry.start && module.end == entry.end && module.bias == entry.bias &&
                 module.eh_frame_hdr == entry.eh_frame_hdr;
     if (same) {  // another library may have come to the same place
-      MappedElf elf;
-      read_mapped_elf(module.start, module.end, module.bias, module.eh_frame_hdr, elf);
-      same = same_build_id(entry, elf) && (elf.build_id_bytes || equal(entry.path, shown_name(module, executable_path_)));
+      BuildId id;
+      read_build_id(module.start, module.end, module.bias, id);
+      same = same_build_id(entry, id) && (id.size || equal(entry.path, shown_name(module, executable_path_)));
     }
     if (same) continue;
     entry.unloaded.store(1, std::memory_order_release);

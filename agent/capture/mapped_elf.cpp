@@ -5,6 +5,8 @@
 
 #include <elf.h>
 
+#include <cstddef>
+
 #include "agent/capture/dwarf_cursor.h"
 
 namespace tailback::capture {
@@ -21,30 +23,38 @@ struct Range {
   bool contains(std::uint64_t address) const { return address >= low && address < high; }
 };
 
-Elf64_Phdr program_header(const Headers& headers, std::uint32_t index) {
-  Elf64_Phdr header;
-  __builtin_memcpy(&header, reinterpret_cast<const void*>(headers.at + index * sizeof header), sizeof header);
-  return header;
+// Aligned: the loader reads them in place, too.
+const Elf64_Phdr& program_header(const Headers& headers, std::uint32_t index) {
+  return reinterpret_cast<const Elf64_Phdr*>(headers.at)[index];
+}
+
+template <class T>
+T field(std::uint64_t at) {
+  T value;
+  __builtin_memcpy(&value, reinterpret_cast<const void*>(at), sizeof value);
+  return value;
 }
 
 bool open_headers(std::uint64_t start, std::uint64_t end, std::uint64_t bias, Headers& headers) {
   if (end <= start || end - start < sizeof(Elf64_Ehdr)) return false;
-  Elf64_Ehdr elf;
-  __builtin_memcpy(&elf, reinterpret_cast<const void*>(start), sizeof elf);
-  if (elf.e_ident[0] != ELFMAG0 || elf.e_ident[1] != ELFMAG1 || elf.e_ident[2] != ELFMAG2 || elf.e_ident[3] != ELFMAG3) return false;
-  if (elf.e_ident[EI_CLASS] != ELFCLASS64 || elf.e_machine != EM_X86_64 || elf.e_phentsize != sizeof(Elf64_Phdr)) return false;
+  if (__builtin_memcmp(reinterpret_cast<const void*>(start), "\177ELF", 4) != 0) return false;
+  if (field<unsigned char>(start + EI_CLASS) != ELFCLASS64) return false;
+  if (field<Elf64_Half>(start + offsetof(Elf64_Ehdr, e_machine)) != EM_X86_64) return false;
+  if (field<Elf64_Half>(start + offsetof(Elf64_Ehdr, e_phentsize)) != sizeof(Elf64_Phdr)) return false;
+  const auto offset = field<Elf64_Off>(start + offsetof(Elf64_Ehdr, e_phoff));
+  const auto count = field<Elf64_Half>(start + offsetof(Elf64_Ehdr, e_phnum));
+  const auto bytes = count * sizeof(Elf64_Phdr);
   // The headers lie in the first page, which the header's own segment covers.
   constexpr std::uint64_t kFirstPage = 4096;
-  if (elf.e_phoff > kFirstPage || elf.e_phoff + elf.e_phnum * sizeof(Elf64_Phdr) > kFirstPage) return false;
-  if (elf.e_phoff + elf.e_phnum * sizeof(Elf64_Phdr) > end - start) return false;
-  headers = Headers{start + elf.e_phoff, elf.e_phnum, bias, start, end};
+  if (offset % alignof(Elf64_Phdr) != 0 || offset > kFirstPage || offset + bytes > kFirstPage || offset + bytes > end - start) return false;
+  headers = Headers{start + offset, count, bias, start, end};
   return true;
 }
 
 // The readable segment around an address, as far as the file backs or the loader fills it.
 Range segment_around(const Headers& headers, std::uint64_t address) {
   for (std::uint32_t i = 0; i < headers.count; ++i) {
-    const auto header = program_header(headers, i);
+    const auto& header = program_header(headers, i);
     if (header.p_type != PT_LOAD || !(header.p_flags & PF_R)) continue;
     const Range range{headers.bias + header.p_vaddr, headers.bias + header.p_vaddr + header.p_memsz};
     if (range.low >= headers.low && range.high <= headers.high && range.contains(address)) return range;
@@ -66,7 +76,7 @@ void find_unwind_table(const Headers& headers, std::uint64_t eh_frame_hdr, Unwin
   table = UnwindTable{eh_frame_hdr, around.high, frames_around.low, frames_around.high};
 }
 
-bool read_build_id(const Range& notes, MappedElf& elf) {
+bool find_note(const Range& notes, BuildId& id) {
   DwarfCursor cursor(notes.low, notes.low, notes.high);
   while (cursor.more() && cursor.left() >= sizeof(Elf64_Nhdr)) {
     const auto name_bytes = cursor.fixed<std::uint32_t>();
@@ -76,8 +86,8 @@ bool read_build_id(const Range& notes, MappedElf& elf) {
     cursor.skip((std::uint64_t{name_bytes} + 3) & ~3ull);
     if (!cursor.ok()) return false;
     if (gnu && type == NT_GNU_BUILD_ID && value_bytes <= cursor.left()) {
-      elf.build_id_bytes = value_bytes < sizeof elf.build_id ? value_bytes : sizeof elf.build_id;
-      for (std::uint32_t i = 0; i < elf.build_id_bytes; ++i) elf.build_id[i] = cursor.fixed<std::uint8_t>();
+      id.size = value_bytes < sizeof id.bytes ? value_bytes : sizeof id.bytes;
+      for (std::uint32_t i = 0; i < id.size; ++i) id.bytes[i] = cursor.fixed<std::uint8_t>();
       return true;
     }
     cursor.skip((std::uint64_t{value_bytes} + 3) & ~3ull);
@@ -85,26 +95,28 @@ bool read_build_id(const Range& notes, MappedElf& elf) {
   return false;
 }
 
-void find_build_id(const Headers& headers, MappedElf& elf) {
+}  // namespace
+
+bool read_unwind_table(std::uint64_t start, std::uint64_t end, std::uint64_t bias, std::uint64_t eh_frame_hdr, UnwindTable& table) {
+  table = UnwindTable{};
+  Headers headers;
+  if (!open_headers(start, end, bias, headers)) return false;
+  if (eh_frame_hdr) find_unwind_table(headers, eh_frame_hdr, table);
+  return true;
+}
+
+bool read_build_id(std::uint64_t start, std::uint64_t end, std::uint64_t bias, BuildId& id) {
+  id.size = 0;
+  Headers headers;
+  if (!open_headers(start, end, bias, headers)) return false;
   for (std::uint32_t i = 0; i < headers.count; ++i) {
-    const auto header = program_header(headers, i);
+    const auto& header = program_header(headers, i);
     if (header.p_type != PT_NOTE) continue;
     Range notes{headers.bias + header.p_vaddr, headers.bias + header.p_vaddr + header.p_memsz};
     const auto around = segment_around(headers, notes.low);
     if (notes.high > around.high) notes.high = around.high;
-    if (around.high && notes.high > notes.low && read_build_id(notes, elf)) return;
+    if (around.high && notes.high > notes.low && find_note(notes, id)) break;
   }
-}
-
-}  // namespace
-
-bool read_mapped_elf(std::uint64_t start, std::uint64_t end, std::uint64_t bias, std::uint64_t eh_frame_hdr, MappedElf& elf) {
-  elf.unwind = UnwindTable{};
-  elf.build_id_bytes = 0;
-  Headers headers;
-  if (!open_headers(start, end, bias, headers)) return false;
-  if (eh_frame_hdr) find_unwind_table(headers, eh_frame_hdr, elf.unwind);
-  find_build_id(headers, elf);
   return true;
 }
 

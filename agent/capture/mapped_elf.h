@@ -8,14 +8,14 @@
 
 namespace tailback::capture {
 
-struct MappedElf {
-  UnwindTable unwind;
-  std::uint8_t build_id[32];
-  std::uint32_t build_id_bytes;  // 0: none; longer ones are cut to 32
+struct BuildId {
+  std::uint8_t bytes[32];
+  std::uint32_t size;  // 0: none; longer ones are cut to 32
 };
 
 // `start`, `end`, `bias`: as the loader says; `eh_frame_hdr`: absolute address or 0. False: the header is not mapped or is not
 // one of this machine's.
-bool read_mapped_elf(std::uint64_t start, std::uint64_t end, std::uint64_t bias, std::uint64_t eh_frame_hdr, MappedElf& elf);
+bool read_unwind_table(std::uint64_t start, std::uint64_t end, std::uint64_t bias, std::uint64_t eh_frame_hdr, UnwindTable& table);
+bool read_build_id(std::uint64_t start, std::uint64_t end, std::uint64_t bias, BuildId& id);
 
 }  // namespace tailback::capture

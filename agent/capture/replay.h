@@ -48,6 +48,7 @@ struct WalkCache {
   std::uint32_t count;                  // frames, the outermost is 0
   std::uint32_t complete;
   std::uint32_t first_guess;            // 1 + the outermost guessed frame, 0: none
+  alignas(16) unsigned char walker[256];  // the walk under way: a handler's stack may be small
   CfiWorkspace work;
   std::uint64_t general[17];            // registers of the last interrupted frame that was passed
   alignas(1024) ReplayBlock blocks[kMaxFrames / ReplayBlock::kFrames];

@@ -45,7 +45,7 @@ StackId StackTable::claim(StackId parent, std::uint64_t address, NodeKind kind, 
   return id;
 }
 
-StackId StackTable::insert(StackId parent, std::uint64_t address, NodeKind kind, std::uint32_t path, std::uint32_t slot) {
+StackId StackTable::insert(StackId parent, std::uint64_t address, NodeKind kind, std::uint32_t path, std::uint32_t slot) noexcept {
   const auto id = claim(parent, address, kind, path);
   if (id == 0) return 0;
   for (;;) {

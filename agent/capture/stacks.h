@@ -67,7 +67,7 @@ class StackTable {
     return static_cast<std::uint32_t>(mixed * 0x9e3779b97f4a7c15ull >> 32);
   }
   // Inserts an edge that probe() did not find; `path` and `slot` as there.
-  StackId insert(StackId parent, std::uint64_t address, NodeKind kind, std::uint32_t path, std::uint32_t slot);
+  StackId insert(StackId parent, std::uint64_t address, NodeKind kind, std::uint32_t path, std::uint32_t slot) noexcept;
 
   // Nodes handed out so far: ids are 1..count(). A node may still be unpublished (see node()).
   std::uint32_t count() const;

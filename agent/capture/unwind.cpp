@@ -234,7 +234,7 @@ inline bool Walker::meets_kept(std::uint64_t look, std::uint64_t sp, std::uint64
 }
 
 // Steps over ordinary frames of a registered stack, state in registers. False: the walk met what is kept.
-inline bool Walker::follow_ordinary() {
+__attribute__((noinline)) bool Walker::follow_ordinary() {
   auto look = look_, sp = sp_, bp = bp_;
   auto* frame = cache_.scratch + count_;
   const auto* const end = cache_.scratch + kMaxFrames;

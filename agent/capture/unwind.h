@@ -6,7 +6,7 @@
 // Method: a rule for each instruction address (how to find the caller's pc, sp and bp), looked up lazily from .eh_frame_hdr
 // and kept in a global cache; and verified replay: a walk that reaches a state (pc, sp, bp) of the previous walk compares
 // the stack words that determined the rest and, when all are equal, takes the rest, down to the interned node, from there.
-// Cost: see docs/performance.md. Stack use of walk(): under 512 bytes.
+// Cost: see docs/performance.md. Stack use of walk(): under 512 bytes, under 768 where an address is met for the first time.
 #pragma once
 #include <cstdint>
 

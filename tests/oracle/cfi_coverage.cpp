@@ -42,8 +42,8 @@ class LoadedFile {
   LoadedFile(const LoadedFile&) = delete;
   LoadedFile& operator=(const LoadedFile&) = delete;
 
-  bool read(capture::MappedElf& elf) const {
-    return size_ && capture::read_mapped_elf(base_, base_ + size_, base_, frame_header_ ? base_ + frame_header_ : 0, elf) && elf.unwind.header;
+  bool read(capture::UnwindTable& table) const {
+    return size_ && frame_header_ && capture::read_unwind_table(base_, base_ + size_, base_, base_ + frame_header_, table) && table.header;
   }
   std::uint64_t base() const { return base_; }
 
@@ -94,12 +94,12 @@ void cover_function(const capture::UnwindTable& table, capture::CfiWorkspace& wo
 
 bool cover_file(const char* path, Coverage& coverage) {
   const LoadedFile file(path);
-  capture::MappedElf elf;
-  if (!file.read(elf)) return false;
+  capture::UnwindTable table;
+  if (!file.read(table)) return false;
   const auto work = std::make_unique<capture::CfiWorkspace>();
-  coverage.functions = capture::fde_count(elf.unwind);
+  coverage.functions = capture::fde_count(table);
   for (std::uint64_t i = 0; i < coverage.functions; ++i) {
-    if (capture::fde_at(elf.unwind, i, work->fde)) cover_function(elf.unwind, *work, coverage);
+    if (capture::fde_at(table, i, work->fde)) cover_function(table, *work, coverage);
     else ++coverage.unreadable;
   }
   if (coverage.first_stop) coverage.first_stop -= file.base();
