@@ -131,7 +131,8 @@ __attribute__((noinline)) Rule Walker::resolve(std::uint64_t look, std::uint64_t
 Rule Walker::guess() {
   // A start function without unwind information: it marks the outermost frame by a zero bp (System V ABI, 3.4.1).
   if (bp_ == 0 && on_thread_ && region_.high - sp_ < kRootFrameBytes) return make_rule(RuleKind::end);
-  if (bp_ < sp_ || bp_ % 8 != 0 || !readable(bp_ + 8) || !readable(bp_)) {
+  const bool near = bp_ >= sp_ && bp_ - sp_ < kMaxFrameBytes;  // all that is known of a stack without bounds
+  if (bp_ < sp_ || bp_ % 8 != 0 || (region_.copied && !near) || !readable(bp_ + 8) || !readable(bp_)) {
     keepable_ = false;
     return make_rule(RuleKind::stop);
   }
