@@ -65,7 +65,7 @@ class Unwinder {
   // As walk(), from the caller's own frame, leaving out `skip` innermost frames (0: the function that calls walk_here).
   Walk walk_here(std::uint32_t skip, StackBounds thread_stack, WalkCache& cache);
 
-  // The rule for an address is looked up without any cache: for tests and checks. Kind stop when there is none.
+  // The rule for an address, looked up without any cache: for tests and checks. Kind none where there is no unwind information.
   struct Rule rule_at(std::uint64_t address, WalkCache& cache);
 
   // The unwind range (FDE) around an address: start and size, false when there is none. For the engine's drain.
