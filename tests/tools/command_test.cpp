@@ -2,8 +2,10 @@
 // The command as a whole: exit statuses, where messages go, what it does when it meets a bug of its own.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <pty.h>
 #include <stdlib.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -162,6 +164,14 @@ TEST_F(CommandTest, AStaticProgramRunsAndIsExplained) {
   EXPECT_EQ(run("doctor ./s").status, 1);
 }
 
+TEST_F(CommandTest, WhatExecLeadsToUnseenIsSaid) {
+  EXPECT_EQ(run("record -q -o e.tbk -- env -i /bin/sh -c 'exit 5'").status, 5);
+  EXPECT_THAT(run("report --records e.tbk").out, HasSubstr("became by exec left no dump"));
+  EXPECT_EQ(run("record -q -o f.tbk -- env /bin/sh -c 'exit 5'").status, 5);
+  EXPECT_FALSE(files::exists(folder_ + "/f.tbk.2"));
+  EXPECT_THAT(run("report --records f.tbk f.tbk.1").out, ::testing::Not(HasSubstr("left no dump")));
+}
+
 TEST_F(CommandTest, DoctorFindsThisMachineUsable) {
   const Result result = run("doctor --json - ls");
   EXPECT_EQ(result.status, 0) << result.out;
@@ -173,6 +183,35 @@ TEST_F(CommandTest, DoctorFindsThisMachineUsable) {
   for (const char* id :
        {"kernel", "glibc", "tick", "timers", "output", "sigurg", "cpu_timers", "schedstat", "library", "preload", "symbols"})
     EXPECT_TRUE(ids.contains(id)) << id;
+}
+
+// Ctrl-C of a terminal: the program gets it once, from the terminal, and decides; the report follows.
+TEST_F(CommandTest, InterruptFromTheTerminal) {
+  const std::string tailback = std::string(TAILBACK_BUILD_DIR) + "/tools/tailback", dump = folder_ + "/c.tbk";
+  const char* script =
+      "trap 'n=$((n+1)); echo got $n' INT; echo ready; i=0; while [ $i -lt 100 ]; do sleep 0.02; i=$((i+n)); done; exit 4";
+  int terminal = -1;
+  const pid_t child = ::forkpty(&terminal, nullptr, nullptr, nullptr);
+  if (child == 0) {
+    ::execl(tailback.c_str(), "tailback", "record", "-q", "-o", dump.c_str(), "--", "/bin/sh", "-c", script, nullptr);
+    ::_exit(99);
+  }
+  ASSERT_GT(child, 0);
+  std::string shown;
+  char buffer[1000];
+  bool sent = false;
+  for (ssize_t got; (got = ::read(terminal, buffer, sizeof buffer)) > 0;) {
+    shown.append(buffer, static_cast<std::size_t>(got));
+    if (!sent && shown.find("ready") != std::string::npos) sent = ::write(terminal, "\x03", 1) == 1;
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  ::close(terminal);
+  EXPECT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 4);
+  EXPECT_THAT(shown, HasSubstr("got 1"));
+  EXPECT_THAT(shown, ::testing::Not(HasSubstr("got 2")));
+  EXPECT_TRUE(files::exists(dump));
 }
 
 TEST_F(CommandTest, ABugOfItsOwnLeavesAStack) {

@@ -43,25 +43,37 @@ std::uint64_t limit_of(const DumpSummary& dump) {
   return dump.max_bytes ? std::max(dump.max_bytes, dump.used_bytes) : std::numeric_limits<std::uint64_t>::max();
 }
 
-// What only the launcher knows goes into the dump of the process it started; the last one, when it executed others in place.
-void add_launcher_records(const Aftermath& recorded, const std::vector<DumpSummary>& dumps) {
+// The last dump of the process that was started; it has several when it executed others in place.
+const DumpSummary* last_of_root(const std::vector<DumpSummary>& dumps, pid_t root) {
   const DumpSummary* last = nullptr;
-  for (const DumpSummary& dump : dumps)
-    if (dump.pid == static_cast<std::uint64_t>(recorded.child.pid) &&
-        (!last || dump.started_realtime_ns > last->started_realtime_ns))
-      last = &dump;
+  for (const DumpSummary& dump : dumps) {
+    if (dump.pid != static_cast<std::uint64_t>(root)) continue;
+    if (!last || dump.started_realtime_ns > last->started_realtime_ns) last = &dump;
+  }
+  return last;
+}
+
+void append_end(DumpAppender& appender, const Aftermath& recorded, bool replaced_by_unseen) {
+  const ChildResult& child = recorded.child;
+  const auto status = static_cast<trace::u64>(child.status);
+  appender.append(trace::ExitStatus{child.exited, status, child.wall_ns, child.user_ns, child.system_ns});
+  for (const std::string& note : recorded.notes) appender.append(trace::Note{child.wall_ns, note});
+  if (replaced_by_unseen)
+    appender.append(trace::Note{child.wall_ns,
+                                "what the program became by exec left no dump: LD_PRELOAD was dropped on the way, or that "
+                                "program cannot be preloaded; record it directly ('tailback doctor PROGRAM' tells more)"});
+}
+
+// What only the launcher knows goes into the dump of the process it started; all others are cut to their length.
+void add_launcher_records(const Aftermath& recorded, const std::vector<DumpSummary>& dumps) {
+  const DumpSummary* last = last_of_root(dumps, recorded.child.pid);
   for (const DumpSummary& dump : dumps) {
     if (dump.still_running) continue;
     DumpAppender appender(dump.path, limit_of(dump));
-    if (!appender.open()) {
+    if (!appender.open())
       message(fmt::format("cannot complete {}: {}", dump.path, appender.error()));
-      continue;
-    }
-    if (&dump != last) continue;  // opening cut it to its length
-    const ChildResult& child = recorded.child;
-    appender.append(
-        trace::ExitStatus{child.exited, static_cast<trace::u64>(child.status), child.wall_ns, child.user_ns, child.system_ns});
-    for (const std::string& note : recorded.notes) appender.append(trace::Note{child.wall_ns, note});
+    else if (&dump == last)
+      append_end(appender, recorded, dump.ended_by_exec);
   }
 }
 

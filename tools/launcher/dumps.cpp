@@ -40,6 +40,8 @@ bool began_before(const char* path, std::uint64_t realtime_ns) {
 
 void read_number(std::string_view text, std::uint64_t& value) { std::from_chars(text.data(), text.data() + text.size(), value); }
 
+constexpr std::uint64_t kEndedByExec = 4;  // session_end.reason
+
 struct Figures {
   DumpSummary& summary;
   std::unordered_map<std::uint64_t, std::uint64_t> cpu_of_thread;
@@ -49,6 +51,7 @@ struct Figures {
     if (option.name == "root_pid") read_number(option.value, summary.root_pid);
     if (option.name == "max_size") read_number(option.value, summary.max_bytes);
   }
+  void operator()(const trace::SessionEnd& end) const { summary.ended_by_exec = end.reason == kEndedByExec; }
   void operator()(const trace::ThreadState& state) { cpu_of_thread[state.thread] = state.cpu_ns; }
   void operator()(const trace::ThreadGroup& group) const { summary.cpu_ns += group.cpu_ns; }
   template <class Other>

@@ -17,6 +17,7 @@ struct DumpSummary {
   std::uint64_t started_realtime_ns = 0;
   std::uint64_t used_bytes = 0;
   std::uint64_t max_bytes = 0;  // limit of its size in force
+  bool ended_by_exec = false;   // the process went on as another program
   bool ended = false;           // the recording was closed in order
   bool still_running = false;   // not closed and the process is there
 };
