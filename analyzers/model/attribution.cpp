@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <map>
-#include <string_view>
 #include <tuple>
 
 namespace tailback::analyzers {
@@ -76,9 +75,9 @@ Frame culprit_of(const Symbols& symbols, FunctionId host, const std::vector<std:
     const StackId node = stacks.front().second.node;
     culprit = symbols.frame(node, symbols.frames(node).back());
   }
-  // Compilers split unlikely code off a function; a person knows it by the function's name.
-  for (const std::string_view part : {" [cold]", " [clone .cold]"})
-    if (culprit.function.ends_with(part)) culprit.function.resize(culprit.function.size() - part.size());
+  // Compilers specialise functions and split unlikely code off; a person knows them by the plain name.
+  for (std::size_t tag = culprit.function.rfind(" ["); tag != std::string::npos && culprit.function.ends_with(']'); tag = culprit.function.rfind(" ["))
+    culprit.function.resize(tag);
   return culprit;
 }
 
@@ -92,9 +91,20 @@ Responsible answer_for(const Symbols& symbols, LoopIndex& loops, Responsible who
   }
   if (who.entry == 0 && who.pattern == PatternId::none) {
     const CodeLoop* loop = loops.loop_at(stack);
-    if (loop && (loop->kind == LoopKind::search || loop->kind == LoopKind::chase)) who.pattern = PatternId::linear_search;
+    if (loop && loop->kind == LoopKind::search) who.pattern = PatternId::linear_search;
+    if (loop && loop->kind == LoopKind::chase) who.pattern = PatternId::tree_walk;
   }
   return loop_owner(symbols, loops, who);
+}
+
+// A function without a name helps nobody when the library function it called has one.
+void prefer_library(const Symbols& symbols, CpuSite& site, const std::vector<std::pair<StackWeight, Responsible>>& stacks) {
+  for (const auto& [weight, who] : stacks)
+    for (const Frame& frame : symbols.stack(weight.stack))
+      if (who.entry == site.entry && frame.function == symbols.function_name(site.entry)) {
+        site.culprit = frame;
+        return;
+      }
 }
 
 CpuSite site_of(const Symbols& symbols, FunctionId host, const SiteTally& tally) {
@@ -114,6 +124,7 @@ CpuSite site_of(const Symbols& symbols, FunctionId host, const SiteTally& tally)
   }
   site.culprit = culprit_of(symbols, host, chosen, site.pattern_ns);
   site.entry = heaviest(entries);
+  if (site.pattern != PatternId::none && !symbols.resolved(host) && symbols.resolved(site.entry)) prefer_library(symbols, site, chosen);
   std::sort(site.stacks.begin(), site.stacks.end(), [](const StackWeight& a, const StackWeight& b) { return a.ns > b.ns; });
   for (const auto& [id, ns] : tally.patterns)
     if (id != PatternId::none && id != site.pattern) site.also.emplace_back(id, ns);

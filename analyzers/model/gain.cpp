@@ -45,6 +45,45 @@ Gain with(const Removable& part, double low_share, double share, double high_sha
 
 std::string percent(double fraction) { return fmt::format("{:.0f} %", fraction * 100); }
 
+// Alone, a thread's seconds are the program's seconds; time queued for a CPU goes in proportion.
+Gain of_only_thread(const ThreadLoad& only, double total, double wall, const Removable& part) {
+  const double stretch = only.cpu > 0 ? only.demand() / only.cpu : 1;
+  Gain gain = with(part, total / wall, total * stretch / wall, total * stretch / wall, "wall_time");
+  gain.how = fmt::format("{} of wall time is spent here by the only thread{}; {} of it can go: {}", percent(std::min(1.0, total * stretch / wall)),
+                         stretch > 1.05 ? ", its wait for a CPU included" : "", percent(part.expected), part.why);
+  return gain;
+}
+
+Gain of_one_busy_thread(double seconds, double total, double wall, const Removable& part) {
+  const double share = seconds / wall;
+  Gain gain = with(part, 0, share, std::max(share, total / wall), "wall_time");
+  gain.how = fmt::format("{} of wall time is spent here by the one thread that is nearly always busy; {} of it can go: {}. Which thread waits for which is not known, "
+                         "so the gain may be nothing where that thread holds nobody up", percent(share), percent(part.expected), part.why);
+  return gain;
+}
+
+Gain of_busy_threads(const std::vector<Share>& busy, double wall, double cpus, const Removable& part) {
+  const double parallel = std::max(1.0, std::min<double>(static_cast<double>(busy.size()), cpus));
+  double seconds = 0, least = 1, most = 0;
+  for (const Share& share : busy) {
+    seconds += share.seconds;
+    least = std::min(least, share.seconds / wall);
+    most = std::max(most, share.load.cpu > 0 ? share.seconds / share.load.cpu : 0);
+  }
+  const double share = seconds / (wall * parallel);
+  Gain gain = with(part, std::min(least, share), share, std::max(most, share), "wall_time");
+  gain.how = fmt::format("{} busy threads on {:.0f} CPUs spend {} of wall time here on average; {} of it can go: {}. Bounds: the thread with the least and the most of it",
+                         busy.size(), parallel, percent(share), percent(part.expected), part.why);
+  return gain;
+}
+
+Gain of_waiting_threads(double share, const Removable& part) {
+  Gain gain = with(part, share, share, share, "cpu_time");
+  gain.how = fmt::format("{} of CPU time is spent here; {} of it can go: {}. No thread is always busy, so what wall time gains depends on who waits for whom, which is "
+                         "not known", percent(share), percent(part.expected), part.why);
+  return gain;
+}
+
 }  // namespace
 
 Gain bounded(Gain gain) {
@@ -62,44 +101,15 @@ Gain gain_of_cpu_time(const Model& model, const std::vector<bool>& stacks, const
   double total = 0;
   const std::map<ThreadId, double> at = seconds_at(model, stacks, total);
   std::vector<Share> shares, busy;
-  double all_cpu = static_cast<double>(model.cpu.cpu_ns) * 1e-9;
   for (const ThreadLoad& load : thread_loads(model)) {
     const auto seconds = at.find(load.id);
     shares.push_back({load, seconds == at.end() ? 0 : seconds->second});
     if (load.demand() >= kBusy * wall) busy.push_back(shares.back());
   }
-  const bool single = shares.size() == 1 && model.recording.thread_groups.empty();
-  Gain gain;
-  if (single) {
-    // Alone, a thread's seconds are the program's seconds; time queued for a CPU goes in proportion.
-    const ThreadLoad& only = shares.front().load;
-    const double stretch = only.cpu > 0 ? only.demand() / only.cpu : 1;
-    gain = with(part, total / wall, total * stretch / wall, total * stretch / wall, "wall_time");
-    gain.how = fmt::format("{} of wall time is spent here by the only thread; {} of it can go: {}", percent(total / wall), percent(part.expected), part.why);
-  } else if (busy.size() == 1) {
-    const double share = busy.front().seconds / wall, all = total / wall;
-    gain = with(part, 0, share, std::max(share, all), "wall_time");
-    gain.how = fmt::format("{} of wall time is spent here by the one thread that is nearly always busy; {} of it can go: {}. Which thread waits for which is "
-                           "not known, so the gain may be nothing where that thread holds nobody up", percent(share), percent(part.expected), part.why);
-  } else if (busy.size() > 1) {
-    const double parallel = std::min<double>(static_cast<double>(busy.size()), model.timeline.cpus);
-    double seconds = 0, least = 1, most = 0;
-    for (const Share& share : busy) {
-      seconds += share.seconds;
-      least = std::min(least, share.seconds / wall);
-      most = std::max(most, share.load.cpu > 0 ? share.seconds / share.load.cpu : 0);
-    }
-    const double share = seconds / (wall * parallel);
-    gain = with(part, std::min(least, share), share, std::max(most, share), "wall_time");
-    gain.how = fmt::format("{} busy threads on {:.0f} CPUs spend {} of wall time here on average; {} of it can go: {}. Bounds: the thread with the least and "
-                           "the most of it", busy.size(), parallel, percent(share), percent(part.expected), part.why);
-  } else {
-    const double share = all_cpu > 0 ? total / all_cpu : 0;
-    gain = with(part, part.low > 0 ? share : 0, share, share, "cpu_time");
-    gain.how = fmt::format("{} of CPU time is spent here; {} of it can go: {}. No thread is always busy, so what wall time gains depends on who waits for "
-                           "whom, which is not known", percent(share), percent(part.expected), part.why);
-  }
-  return bounded(gain);
+  if (shares.size() == 1 && model.recording.thread_groups.empty()) return bounded(of_only_thread(shares.front().load, total, wall, part));
+  if (busy.size() == 1) return bounded(of_one_busy_thread(busy.front().seconds, total, wall, part));
+  if (busy.size() > 1) return bounded(of_busy_threads(busy, wall, model.timeline.cpus, part));
+  return bounded(of_waiting_threads(total / std::max(static_cast<double>(model.cpu.cpu_ns) * 1e-9, 1e-9), part));
 }
 
 }  // namespace tailback::analyzers

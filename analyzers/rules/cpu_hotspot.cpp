@@ -42,6 +42,7 @@ Rescan rescan_of(const Model& model, std::uint64_t ns) {
 }
 
 constexpr double kRescanned = 4;
+constexpr double kLongSearches = 0.8;  // of the function's time inside the search: few entries, many steps
 
 Severity severity_of(const Model& model, const CpuSite& site, const Rescan& rescan) {
   const double share = share_of(model, site.pattern_ns), seconds = static_cast<double>(site.pattern_ns) * 1e-9;
@@ -49,8 +50,9 @@ Severity severity_of(const Model& model, const CpuSite& site, const Rescan& resc
   Severity severity = share >= kMedium ? Severity::medium : share >= kLow ? Severity::low : Severity::info;
   if (nature == Nature::kernel) severity = lowered(severity);
   if (nature == Nature::wasteful) severity = share >= kWastefulHigh ? Severity::high : share >= kWastefulMedium ? Severity::medium : Severity::low;
-  const bool once = site.pattern == PatternId::linear_search && rescan.times < kRescanned;  // a single pass would be no waste
-  if (once) severity = std::min(severity, Severity::medium);
+  // A single pass would be no waste; nor need short searches be, as a compressor makes by the million.
+  const bool long_and_often = rescan.times >= kRescanned && static_cast<double>(site.pattern_ns) >= kLongSearches * static_cast<double>(site.ns);
+  if (site.pattern == PatternId::linear_search && !long_and_often) severity = std::min(severity, Severity::medium);
   const bool hardly_matters = seconds < kFewestSeconds || seconds < kIdle * model.timeline.wall_seconds;
   return hardly_matters ? std::min(lowered(severity), Severity::low) : severity;
 }
@@ -126,18 +128,9 @@ Finding finding_of(const Model& model, const CpuSite& site) {
   finding.evidence = evidence_of(model, site, rescan);
   finding.stacks = cpu_stacks(model, site.stacks, 3);
   finding.advice = advice_for(site);
-  finding.verify = fmt::format("{}; the share of {} should fall below {}", record_again(model), site.culprit.function,
-                               percent(share_of(model, site.pattern_ns) * (1 - finding.gain.fraction)));
+  const double seconds = static_cast<double>(site.pattern_ns) * 1e-9, kept = site.pattern == PatternId::none ? 0.5 : 1 - pattern(site.pattern).expected;
+  finding.verify = fmt::format("{}; the CPU time of {} should fall from {} to about {}", record_again(model), site.culprit.function, duration(seconds), duration(seconds * kept));
   return finding;
-}
-
-// A frame without a name helps nobody when the library function it called has one.
-void prefer_named(const Model& model, CpuSite& site) {
-  const bool placeholder = site.culprit.function.find("+0x") != std::string::npos;
-  if (!placeholder || site.entry == 0 || !model.symbols->resolved(site.entry) || site.stacks.empty()) return;
-  const std::string& name = model.symbols->function_name(site.entry);
-  for (const Frame& frame : model.symbols->stack(site.stacks.front().stack))
-    if (frame.function == name) site.culprit = frame;
 }
 
 }  // namespace
@@ -150,10 +143,9 @@ RuleResult cpu_hotspot(const Model& model) {
   std::vector<CpuSite> sites = cpu_sites(model.cpu.stacks, *model.symbols, attribution, loops, spinning.stacks);
   merge_same_pattern(sites, static_cast<std::uint64_t>(kOneOfSeveral * static_cast<double>(model.cpu.cpu_ns)));
   RuleResult result;
-  for (CpuSite& site : sites) {
+  for (const CpuSite& site : sites) {
     if (result.findings.size() >= kMostFindings || share_of(model, site.ns) < kWorthSaying) break;
     if (share_of(model, site.pattern_ns) < kWorthSaying) continue;
-    prefer_named(model, site);
     result.findings.push_back(finding_of(model, site));
   }
   if (!result.findings.empty() || sites.empty()) return result;

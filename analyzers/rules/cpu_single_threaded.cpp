@@ -16,7 +16,8 @@ namespace {
 constexpr double kAlwaysBusy = 0.85;      // of a stretch of time: running or waiting for a CPU
 constexpr double kWorthSaying = 0.30, kMostOfTheTime = 0.50, kAllTheTime = 0.80;  // of wall time
 constexpr double kShortest = 0.5, kLongEnough = 1.0;                              // seconds
-constexpr double kTakesPart = 0.01, kWakesPerSecond = 3;  // a thread that works now and then, or is woken for it
+constexpr double kTakesPart = 0.01, kWakesPerSecond = 10;  // a thread that works now and then, or is woken for it
+constexpr double kSharesTheWork = 0.1;  // CPU time of the waiting threads to that of the busy one
 
 struct Alone {
   ThreadLoad load;
@@ -56,6 +57,24 @@ std::vector<ThreadLoad> waiting_threads(const Model& model, const std::vector<Th
     if (beside && takes_part && load.demand() < 0.5 * load.alive()) waiting.push_back(load);
   }
   return waiting;
+}
+
+// Several threads of one kind that wait are consumers of what the busy one makes; threads that each do something else (read,
+// write, log) wait by design.
+bool like_threads_wait(const Model& model, const std::vector<ThreadLoad>& waiting) {
+  for (const ThreadGroup& group : model.cpu.groups) {
+    const auto member = [&](const ThreadLoad& load) { return std::find(group.threads.begin(), group.threads.end(), load.id) != group.threads.end(); };
+    if (std::count_if(waiting.begin(), waiting.end(), member) >= 2) return true;
+  }
+  return false;
+}
+
+Severity severity_of(const Model& model, const Alone& alone, const std::vector<ThreadLoad>& waiting) {
+  double shared = 0;
+  for (const ThreadLoad& load : waiting) shared += load.cpu;
+  const bool long_enough = model.timeline.wall_seconds >= kLongEnough && alone.seconds >= kMostOfTheTime * model.timeline.wall_seconds;
+  if (like_threads_wait(model, waiting)) return long_enough ? Severity::high : Severity::medium;
+  return shared >= kSharesTheWork * alone.load.cpu ? Severity::medium : Severity::low;
 }
 
 // Time the thread spends spinning is no work that could be divided.
@@ -107,8 +126,7 @@ Finding finding_of(const Model& model, const Attribution& attribution, LoopIndex
                                 model.timeline.cpus - 1, model.timeline.cpus);
     finding.advice = {"if the work falls into independent parts, divide it over threads (many tools have an option for it, such as -T or -j); if not, leave it"};
   } else {
-    const bool long_enough = model.timeline.wall_seconds >= kLongEnough && part >= kMostOfTheTime;
-    finding.severity = long_enough && waiting.size() >= 2 ? Severity::high : Severity::medium;
+    finding.severity = severity_of(model, alone, waiting);
     finding.confidence = alone.others_known && alone.others_busy > 0.8 ? 0.6 : 0.8;
     finding.title = fmt::format("{} is the only busy thread for {} of wall time while {} wait{}", who, percent(part), plural(waiting.size(), "other thread"),
                                 waiting.size() == 1 ? "s" : "");

@@ -64,6 +64,29 @@ TEST(CpuSingleThreaded, SleepingHelperThreadsDoNotMakeItAStage) {
   EXPECT_EQ(result.findings[0].severity, Severity::low);
 }
 
+TEST(CpuSingleThreaded, ThreadsThatReadAndWriteForItWaitByDesign) {
+  TraceBuilder builder;
+  const auto worker = builder.thread({.name = "worker", .start_routine = "compress_blocks"});
+  builder.run(worker, 0, 3, builder.stack({"compress_blocks"}), {.busy = 0.98});
+  for (const char* routine : {"read_blocks", "write_blocks"}) {
+    const auto helper = builder.thread({.name = routine, .start_routine = routine});
+    builder.run(helper, 0, 3, builder.stack({routine}), {.busy = 0.01, .switches_per_second = 100});
+  }
+  const auto result = cpu_single_threaded(*model_of(builder.finish(3)));
+  ASSERT_EQ(result.findings.size(), 1u);
+  EXPECT_EQ(result.findings[0].severity, Severity::low);
+}
+
+TEST(CpuSingleThreaded, ASecondStageThatDoesPartOfTheWorkIsMedium) {
+  TraceBuilder builder;
+  builder.run(1, 0, 3, builder.stack({"main", "parse"}), {.busy = 0.98});
+  const auto second = builder.thread({.name = "index", .start_routine = "index_all"});
+  builder.run(second, 0, 3, builder.stack({"index_all"}), {.busy = 0.2, .switches_per_second = 100});
+  const auto result = cpu_single_threaded(*model_of(builder.finish(3)));
+  ASSERT_EQ(result.findings.size(), 1u);
+  EXPECT_EQ(result.findings[0].severity, Severity::medium);
+}
+
 TEST(CpuSingleThreaded, AThreadCrowdedOutByOtherProgramsStillCountsAsBusy) {
   TraceBuilder builder;
   builder.others_busy(0.5).run(1, 0, 3, builder.stack({"main", "encode"}), {.busy = 0.5, .waiting = 0.49});
