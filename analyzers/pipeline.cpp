@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <future>
 
 #include <fmt/format.h>
 
@@ -106,8 +107,9 @@ std::unique_ptr<Model> load_model(const std::vector<std::string>& dumps, const A
   read_all(dumps, options, *model);
   say(options, "resolving symbols");
   model->symbols = std::make_unique<Symbols>(model->recording, SymbolOptions{options.debug_directories, options.use_debuginfod});
+  auto timeline = std::async(std::launch::async, [&] { return Timeline::build(model->recording); });
   model->cpu = CpuProfile::build(model->recording, *model->symbols);
-  model->timeline = Timeline::build(model->recording);
+  model->timeline = timeline.get();
   return model;
 }
 

@@ -70,7 +70,7 @@ void note_damage(const Recording& recording, std::vector<std::string>& notes) {
     notes.push_back(fmt::format("the file is damaged: {} blocks of {} and the rest of {} more could not be read", quality.damaged_blocks,
                                 quality.damaged_blocks + quality.blocks, quality.damaged_records));
   if (quality.unknown_records)
-    notes.push_back(fmt::format("{} records are of kinds that a newer tailback wrote; they are left out", quality.unknown_records));
+    notes.push_back(fmt::format("left out: {} records of kinds that only a newer tailback knows", quality.unknown_records));
 }
 
 void note_losses(const Recording& recording, std::vector<std::string>& notes) {

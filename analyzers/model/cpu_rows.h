@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Folds CPU samples and aggregates into rows (interval, thread, stack) within a bound: beyond it the intervals double in
-// length, so that a recording of any length gives a table of limited size and no sampled nanosecond is lost.
+// Folds CPU samples and aggregates into rows (interval, thread, stack) within a bound: beyond it the intervals grow longer,
+// so that a recording of any length gives a table of limited size and no sampled nanosecond is lost.
+// Records come nearly in order of time, so equal rows are looked for in the running interval only; an interval that comes
+// back later may hold a row twice.
 #pragma once
 #include <cstdint>
 #include <vector>
@@ -11,25 +13,31 @@ namespace tailback::analyzers {
 
 class CpuRowTable {
  public:
-  explicit CpuRowTable(std::size_t most) : most_(most) {}
+  // At most `most` rows as far as longer intervals can achieve it; `expected` may be more than will come.
+  CpuRowTable(std::size_t most, std::size_t expected);
 
-  // Adds to the row of the same interval, thread and stack.
   void add(const CpuRow& row);
 
   // Length of the intervals that rows were merged into, 0: as they came.
   std::uint32_t merged_ms() const { return merged_ms_; }
-  std::vector<CpuRow> take() { slots_ = {}; return std::move(rows_); }
+  std::vector<CpuRow> take() { return std::move(rows_); }
 
  private:
+  // Open addressing over rows_[first..]: index + 1, lower ones count as empty. At most half full.
+  struct Index {
+    std::vector<std::uint32_t> slots;
+    std::size_t first = 0;
+  };
   CpuRow widened(CpuRow row) const;
-  void insert(const CpuRow& row);
-  void grow();
-  void coarsen();
+  static bool merge(Index& index, std::vector<CpuRow>& rows, std::size_t used, const CpuRow& row);
+  void begin_interval();
+  void grow_index();
+  void lengthen_intervals();
 
   std::size_t most_;
-  std::uint32_t merged_ms_ = 0;
+  std::uint32_t merged_ms_ = 0, latest_ms_ = 0;
   std::vector<CpuRow> rows_;
-  std::vector<std::uint32_t> slots_;  // open addressing: index + 1 into rows_, 0 empty; at most half full
+  Index running_;
 };
 
 }  // namespace tailback::analyzers

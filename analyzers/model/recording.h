@@ -129,9 +129,9 @@ struct Recording {
 struct ReadOptions {
   std::optional<std::uint64_t> from_ns, to_ns;   // single samples are cut exactly, aggregates where most of them lies inside
   std::string thread;                            // only threads of this name; empty: all
-  std::size_t max_samples = 2'000'000;           // single samples kept: the first ones; 48 MiB
-  std::size_t max_cpu_rows = 2'000'000;          // beyond, the rows are merged into longer intervals; 64 MiB
-  std::size_t max_thread_states = 2'000'000;     // beyond, states are kept less densely; 192 MiB
+  std::size_t max_samples = 1'000'000;           // single samples kept: the first ones; 24 MB
+  std::size_t max_cpu_rows = 10'000'000;         // beyond, the rows are merged into longer intervals; 320 MB
+  std::size_t max_thread_states = 2'000'000;     // beyond, states are kept less densely; 192 MB
 };
 
 // Reads a dump (mapped, not copied). Throws InputError (input_error.h) naming file, cause and remedy when it is none, or

@@ -166,7 +166,7 @@ void RecordingReader::say_what_was_cut() {
   if (out_.samples_left_out)
     notes.push_back(fmt::format("single samples are kept for the first {} only ({} more count in the sums)", out_.samples.size(), out_.samples_left_out));
   if (out_.ignored_records)
-    notes.push_back(fmt::format("{} records name threads, stacks or modules that are not in the dump", out_.ignored_records));
+    notes.push_back(fmt::format("records that name threads, stacks or modules that are not in the dump: {}", out_.ignored_records));
   if (straddling_ns_)
     notes.push_back(fmt::format("{:.3g} s of CPU time were recorded in intervals that lie across the ends of the window; each counts "
                                 "as a whole where its middle lies", static_cast<double>(straddling_ns_) * 1e-9));

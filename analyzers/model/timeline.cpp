@@ -3,8 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
-#include <unordered_map>
+#include <utility>
 
 namespace tailback::analyzers {
 
@@ -26,13 +25,17 @@ class Bins {
   double begin(std::size_t bin) const { return std::max(from_, (first_ + static_cast<double>(bin)) * length_); }
   double end(std::size_t bin) const { return std::min(to_, (first_ + static_cast<double>(bin) + 1) * length_); }
 
+  // The bin of a moment, the nearest one outside; count() > 0.
+  std::size_t at(double moment) const {
+    return static_cast<std::size_t>(std::clamp(std::floor(moment / length_) - first_, 0.0, static_cast<double>(std::max<std::size_t>(count_, 1) - 1)));
+  }
+
   // Calls each(bin, seconds of [from, to) inside the bin) for the bins it touches.
   template <class Each>
   void overlaps(double from, double to, Each&& each) const {
     from = std::max(from, from_), to = std::min(to, to_);
     if (!count_ || !(from < to)) return;
-    auto bin = static_cast<std::size_t>(std::clamp(std::floor(from / length_) - first_, 0.0, static_cast<double>(count_ - 1)));
-    for (; bin < count_ && begin(bin) < to; ++bin)
+    for (auto bin = at(from); bin < count_ && begin(bin) < to; ++bin)
       if (const double part = std::min(to, end(bin)) - std::max(from, begin(bin)); part > 0) each(bin, part);
   }
 
@@ -47,88 +50,129 @@ class Bins {
   std::size_t count_ = 0;
 };
 
-// CPU rows sorted by thread, to be looked at one thread after the other.
-class RowsByThread {
+// Amounts over time, each even over its own stretch, summed in bins for each of many lines (threads). add() takes a constant
+// time however long the stretch: a part for its first and last bin, a change of slope for those between.
+class EvenSums {
  public:
-  explicit RowsByThread(const std::vector<CpuRow>& rows) : rows_(rows), order_(rows.size()) {
-    std::iota(order_.begin(), order_.end(), 0u);
-    std::stable_sort(order_.begin(), order_.end(), [&](auto a, auto b) { return rows[a].thread < rows[b].thread; });
+  EvenSums(const Bins& bins, std::size_t lines) : bins_(bins), width_(bins.count() + 1), parts_(lines * width_), slopes_(lines * width_) {}
+
+  void add(std::size_t line, double from, double to, double amount) {
+    if (to <= from || !bins_.count()) return;
+    const auto first = bins_.at(from), last = bins_.at(to);
+    if (bins_.end(last) <= from || bins_.begin(first) >= to) return;
+    double* parts = &parts_[line * width_];
+    const double density = amount / (to - from);
+    parts[first] += density * (std::min(to, bins_.end(first)) - std::max(from, bins_.begin(first)));
+    if (last == first) return;
+    parts[last] += density * (std::min(to, bins_.end(last)) - bins_.begin(last));
+    slopes_[line * width_ + first + 1] += density;
+    slopes_[line * width_ + last] -= density;
   }
+
+  // Calls each(bin, amount) for the bins of a line that have any.
   template <class Each>
-  void each(ThreadId thread, Each&& visit) const {
-    auto at = std::lower_bound(order_.begin(), order_.end(), thread, [&](auto index, ThreadId id) { return rows_[index].thread < id; });
-    for (; at != order_.end() && rows_[*at].thread == thread; ++at) visit(rows_[*at]);
+  void each(std::size_t line, Each&& visit) const {
+    double density = 0;
+    for (std::size_t i = 0; i < bins_.count(); ++i) {
+      density += slopes_[line * width_ + i];
+      const double sum = parts_[line * width_ + i] + std::max(0.0, density) * (bins_.end(i) - bins_.begin(i));
+      if (sum > 1e-12) visit(i, sum);
+    }
   }
 
  private:
-  const std::vector<CpuRow>& rows_;
-  std::vector<std::uint32_t> order_;
+  const Bins& bins_;
+  std::size_t width_;
+  std::vector<double> parts_, slopes_;
+};
+
+// CPU rows in bins, by row of the table of threads; the line behind the last one: threads that are not in it.
+class SampledBins {
+ public:
+  SampledBins(const Recording& recording, const Bins& bins)
+      : recording_(recording), all_(bins, lines()), after_(bins, recording.complete ? 0 : lines()) {
+    for (const CpuRow& row : recording.cpu) {
+      const std::size_t line = line_of(row.thread);
+      const double from = (row.end_ms - row.span_ms) * 1e-3, to = row.end_ms * 1e-3, amount = seconds(row.weight_ns);
+      all_.add(line, from, to, amount);
+      if (line == unlisted()) unlisted_seconds_ += amount;
+      else if (!recording.complete && after_last_state(recording.threads.rows[line], row)) after_.add(line, from, to, amount);
+    }
+  }
+  std::size_t unlisted() const { return recording_.threads.rows.size(); }
+  double unlisted_seconds() const { return unlisted_seconds_; }
+  const EvenSums& all() const { return all_; }
+  // Of an unfinished recording: what was sampled after the last counter of each thread.
+  const EvenSums& after_counters() const { return after_; }
+
+ private:
+  std::size_t lines() const { return recording_.threads.rows.size() + 1; }
+  static bool after_last_state(const ThreadTable::Row& thread, const CpuRow& row) {
+    const std::uint64_t last = thread.states.empty() ? 0 : thread.states.back().t;
+    return !thread.end_ns && (row.end_ms - row.span_ms / 2) * std::uint64_t{1'000'000} > last;
+  }
+  std::size_t line_of(ThreadId thread) {
+    if (thread == last_thread_) return last_line_;
+    const ThreadTable::Row* row = recording_.threads.find(thread);
+    last_thread_ = thread;
+    return last_line_ = row ? static_cast<std::size_t>(row - recording_.threads.rows.data()) : unlisted();
+  }
+  const Recording& recording_;
+  EvenSums all_, after_;
+  double unlisted_seconds_ = 0;
+  ThreadId last_thread_ = 0;
+  std::size_t last_line_ = recording_.threads.rows.size();
 };
 
 // One thread's bins. The counters say how much, the samples say when inside the stretch between two counters.
 class ThreadBinner {
  public:
-  ThreadBinner(const Bins& bins, const RowsByThread& rows) : bins_(bins), rows_(rows), sampled_(bins.count()) {}
+  ThreadBinner(const Bins& bins, const SampledBins& samples) : bins_(bins), samples_(samples), sampled_(bins.count()) {}
 
-  std::vector<ThreadBin> bin(const ThreadTable::Row& thread, std::uint64_t to_ns, bool complete) {
+  std::vector<ThreadBin> bin(std::size_t line, const ThreadTable::Row& thread, std::uint64_t to_ns, bool complete) {
     out_.assign(bins_.count(), {});
-    const double start = seconds(thread.start_ns), end = seconds(thread.end_ns.value_or(to_ns));
-    bins_.overlaps(start, end, [&](std::size_t i, double part) { out_[i].alive = static_cast<float>(part); });
-    sample_weights(thread.id);
+    bins_.overlaps(seconds(thread.start_ns), seconds(thread.end_ns.value_or(to_ns)),
+                   [&](std::size_t i, double part) { out_[i].alive = static_cast<float>(part); });
+    std::fill(sampled_.begin(), sampled_.end(), 0);
+    samples_.all().each(line, [&](std::size_t i, double amount) { sampled_[i] = amount; });
     ThreadCounters before;
     before.t = thread.start_ns;
     for (const auto& state : thread.states) {
       step(seconds(before.t), seconds(state.t), growth(before.cpu_ns, state.cpu_ns), growth(before.run_delay_ns, state.run_delay_ns));
       before = state;
     }
-    if (thread.states.empty() || (!complete && !thread.end_ns)) add_samples_after(thread, thread.states.empty() ? 0 : before.t);
+    const auto add = [&](std::size_t i, double amount) { out_[i].running += static_cast<float>(amount); };
+    if (complete && thread.states.empty()) samples_.all().each(line, add);
+    else if (!complete) samples_.after_counters().each(line, add);
     for (ThreadBin& bin : out_) bin.running = std::min(bin.running, bin.alive), bin.runnable = std::min(bin.runnable, bin.alive - bin.running);
     return std::move(out_);
   }
 
  private:
-  void sample_weights(ThreadId thread) {
-    std::fill(sampled_.begin(), sampled_.end(), 0);
-    rows_.each(thread, [&](const CpuRow& row) {
-      bins_.spread((row.end_ms - row.span_ms) * 1e-3, row.end_ms * 1e-3, seconds(row.weight_ns),
-                   [&](std::size_t i, double amount) { sampled_[i] += amount; });
-    });
-  }
-
   void step(double from, double to, double cpu, double delay) {
     if (cpu <= 0 && delay <= 0) return;
     double weight = 0, length = 0;
     bins_.overlaps(from, to, [&](std::size_t i, double part) { weight += sampled_[i] * part, length += part; });
     if (length <= 0) {  // two counters at one moment
-      bins_.overlaps(from - 1e-3, to + 1e-3, [&](std::size_t i, double) { if (cpu > 0) out_[i].running += static_cast<float>(cpu), cpu = 0; });
+      bins_.overlaps(from - 1e-3, to + 1e-3, [&](std::size_t i, double) { out_[i].running += static_cast<float>(std::exchange(cpu, 0)); });
       return;
     }
+    const auto sampled_part = [&](std::size_t i, double part) { return std::min(part, cpu * (weight > 0 ? sampled_[i] * part / weight : part / length)); };
     double left = cpu, room = 0;
     bins_.overlaps(from, to, [&](std::size_t i, double part) {
-      const double share = weight > 0 ? sampled_[i] * part / weight : part / length;
-      const double ran = std::min(part, cpu * share);
-      out_[i].running += static_cast<float>(ran);
+      const double ran = sampled_part(i, part);
       left -= ran, room += part - ran;
     });
     const double rest = room > 0 ? std::min(1.0, left / room) : 0, waited = room > left ? std::min(1.0, delay / (room - left)) : 0;
     bins_.overlaps(from, to, [&](std::size_t i, double part) {
-      const double share = weight > 0 ? sampled_[i] * part / weight : part / length;
-      const double free = part - std::min(part, cpu * share);
-      out_[i].running += static_cast<float>(free * rest);
+      const double ran = sampled_part(i, part), free = part - ran;
+      out_[i].running += static_cast<float>(ran + free * rest);
       out_[i].runnable += static_cast<float>(free * (1 - rest) * waited);
     });
   }
 
-  void add_samples_after(const ThreadTable::Row& thread, std::uint64_t t) {
-    rows_.each(thread.id, [&](const CpuRow& row) {
-      if ((row.end_ms - row.span_ms / 2) * std::uint64_t{1'000'000} <= t) return;
-      bins_.spread((row.end_ms - row.span_ms) * 1e-3, row.end_ms * 1e-3, seconds(row.weight_ns),
-                   [&](std::size_t i, double amount) { out_[i].running += static_cast<float>(amount); });
-    });
-  }
-
   const Bins& bins_;
-  const RowsByThread& rows_;
+  const SampledBins& samples_;
   std::vector<double> sampled_;
   std::vector<ThreadBin> out_;
 };
@@ -149,21 +193,17 @@ double bin_length(const Recording& recording, double from, double to) {
 }
 
 // Threads not listed singly: their sums, at the times of their samples where there are any.
-void add_short_lived(const Recording& recording, const Bins& bins, const RowsByThread& rows, std::vector<ProcessBin>& process,
+void add_short_lived(const Recording& recording, const Bins& bins, const SampledBins& samples, std::vector<ProcessBin>& process,
                      std::vector<double>& alive) {
-  double cpu = 0, sampled = 0;
+  double cpu = 0;
   for (const auto& group : recording.thread_groups) {
     const double from = std::max(0.0, seconds(group.first_t) - 1), to = seconds(group.last_t);
     cpu += seconds(group.cpu_ns);
     bins.spread(from, to, seconds(group.lifetime_ns), [&](std::size_t i, double amount) { alive[i] += amount; });
     bins.spread(from, to, seconds(group.run_delay_ns), [&](std::size_t i, double amount) { process[i].run_delay += amount; });
   }
-  rows.each(0, [&](const CpuRow& row) { sampled += seconds(row.weight_ns); });
-  const double factor = sampled > cpu && sampled > 0 ? cpu / sampled : 1;
-  rows.each(0, [&](const CpuRow& row) {
-    bins.spread((row.end_ms - row.span_ms) * 1e-3, row.end_ms * 1e-3, seconds(row.weight_ns) * factor,
-                [&](std::size_t i, double amount) { process[i].cpu += amount; });
-  });
+  const double sampled = samples.unlisted_seconds(), factor = sampled > cpu && sampled > 0 ? cpu / sampled : 1;
+  samples.all().each(samples.unlisted(), [&](std::size_t i, double amount) { process[i].cpu += amount * factor; });
   const double unsampled = cpu > 0 ? std::max(0.0, 1 - sampled / cpu) : 0;
   for (const auto& group : recording.thread_groups)
     bins.spread(std::max(0.0, seconds(group.first_t) - 1), seconds(group.last_t), seconds(group.cpu_ns) * unsampled,
@@ -200,13 +240,14 @@ Timeline Timeline::build(const Recording& recording) {
   timeline.has_run_delay = recording.machine.run_delay_source != 0;
   timeline.bin_seconds = bin_length(recording, from, to);
   const Bins bins(from, to, timeline.bin_seconds);
-  const RowsByThread rows(recording.cpu);
+  const SampledBins samples(recording, bins);
   timeline.process.resize(bins.count());
   std::vector<double> alive(bins.count());
   for (std::size_t i = 0; i < bins.count(); ++i) timeline.process[i].start = bins.begin(i), timeline.process[i].length = bins.end(i) - bins.begin(i);
-  ThreadBinner binner(bins, rows);
-  for (const auto& thread : recording.threads.rows) {
-    timeline.threads.push_back({thread.id, binner.bin(thread, recording.to_ns, recording.complete)});
+  ThreadBinner binner(bins, samples);
+  for (std::size_t k = 0; k < recording.threads.rows.size(); ++k) {
+    const ThreadTable::Row& thread = recording.threads.rows[k];
+    timeline.threads.push_back({thread.id, binner.bin(k, thread, recording.to_ns, recording.complete)});
     const auto& own = timeline.threads.back().bins;
     for (std::size_t i = 0; i < own.size(); ++i) {
       timeline.process[i].cpu += own[i].running;
@@ -214,7 +255,7 @@ Timeline Timeline::build(const Recording& recording) {
       alive[i] += own[i].alive;
     }
   }
-  add_short_lived(recording, bins, rows, timeline.process, alive);
+  add_short_lived(recording, bins, samples, timeline.process, alive);
   add_machine(recording, bins, timeline.process);
   for (std::size_t i = 0; i < alive.size(); ++i)
     if (timeline.process[i].length > 0) timeline.process[i].alive_threads = static_cast<unsigned>(std::min(1e9, std::ceil(alive[i] / timeline.process[i].length - 1e-6)));

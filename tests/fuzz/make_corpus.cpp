@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// Writes the hand-made part of the fuzzer's corpus: make_corpus tests/fuzz/corpus. Small files that between them hold every
+// kind of record, more than one block, an unfinished end, and what a hostile writer would claim.
+#include <cstdio>
+#include <string>
+
+#include "tests/support/trace_builder.h"
+
+namespace {
+
+using tailback::testing::kSecond;
+using tailback::testing::TraceBuilder;
+namespace trace = tailback::trace;
+
+TraceBuilder threads_and_inlining() {
+  TraceBuilder builder(4);
+  builder.define("hash", {.file = "hash.h", .line = 12, .inlined_into = "lookup"});
+  builder.define("unknown", {.known = false});
+  const auto worker = builder.thread({.name = "worker-1", .start = 0.5, .start_routine = "work", .creation_stack = {"main", "spawn"}});
+  builder.run(1, 0, 2, builder.stack({"main", "hash"}), {.busy = 0.5, .waiting = 0.2});
+  builder.run(worker, 1, 3, builder.stack({"start_thread", "work", "unknown"}), {.system = 0.5}).end_thread(worker, 3);
+  builder.finish(4);
+  return builder;
+}
+
+template <class Event>
+void add_numbered(TraceBuilder& builder, Event event) {
+  std::uint64_t next = 1;
+  trace::for_each_field(event, [&](const char*, auto& value) {
+    if constexpr (std::is_same_v<std::decay_t<decltype(value)>, trace::str>) value = "text";
+    else value = static_cast<std::decay_t<decltype(value)>>(next++);
+  });
+  builder.add(event);
+}
+
+TraceBuilder every_kind() {
+  TraceBuilder builder;
+  for (std::uint32_t kind = 0; kind < 4096; ++kind)
+    trace::with_event_of(static_cast<trace::Kind>(kind), [&](auto event) { add_numbered(builder, event); });
+  return builder;
+}
+
+TraceBuilder detail_and_losses() {
+  TraceBuilder builder;
+  const auto stack = builder.stack({"main", "step"}), cut = builder.stack_on(1, 0, {"deep"}), folded = builder.stack_on(3, 0, {"leaf"});
+  const auto reloaded = builder.stack_on(2, 2, {"plugin"});
+  for (std::uint64_t i = 0; i < 50; ++i)
+    builder.add(trace::CpuSample{.t = i * 20'000'000, .thread = 1, .stack = i % 3 ? stack : i % 2 ? cut : folded, .weight_ns = 5'000'000, .cpu = i % 4, .flags = i % 2});
+  builder.add(trace::CpuAggregate{.end_ms = 1000, .span_ms = 1000, .thread = 0, .stack = reloaded, .samples = 9, .weight_ns = 45'000'000});
+  builder.add(trace::ThreadGroup{.t = kSecond, .creation_stack = stack, .start_routine = 5, .start_argument = 6, .count = 900, .lifetime_ns = kSecond, .cpu_ns = kSecond / 2});
+  builder.add(trace::DetailWindow{.begin = 0, .end = kSecond, .reason = 1, .cause = "pause"});
+  builder.add(trace::Loss{.t = 1, .what = "samples", .count = 3}).add(trace::Governor{.t = 2, .period_ns = 9, .reason = "budget"});
+  builder.finish(1);
+  return builder;
+}
+
+TraceBuilder hostile() {
+  TraceBuilder builder;
+  const std::uint64_t huge = ~std::uint64_t{0};
+  builder.add(trace::StackNode{.id = huge, .parent = huge - 1, .address = huge, .kind = 7});
+  builder.add(trace::Thread{.id = 0xffffffff, .t = huge, .creation_stack = huge, .start_routine = huge, .start_argument = huge});
+  builder.add(trace::ThreadState{.thread = 2, .t = huge / 16, .cpu_ns = huge, .run_delay_ns = huge});
+  builder.add(trace::CpuSample{.t = 1, .thread = 0xfffffffe, .stack = huge, .weight_ns = huge});
+  builder.add(trace::CpuAggregate{.end_ms = 0xffffffff, .span_ms = 0xffffffff, .thread = 1, .stack = 1, .samples = huge, .weight_ns = huge});
+  builder.add(trace::Module{.id = 1, .start = 0, .end = huge, .bias = huge, .path = "/nonexistent/program"});
+  builder.add(trace::CodeRange{.module = 1, .start = huge, .size = huge});
+  builder.add(trace::SystemState{.t = huge, .busy_ns = huge});
+  return builder;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2) return std::fputs("usage: make_corpus FOLDER\n", stderr), 2;
+  const std::string folder = std::string(argv[1]) + "/";
+  const auto write = [&](const std::string& name, const std::vector<std::uint8_t>& bytes) { tailback::testing::write_file(folder + name, bytes); };
+  write("threads", threads_and_inlining().image_bytes());
+  write("every-kind", every_kind().image_bytes());
+  write("detail", detail_and_losses().image_bytes());
+  write("hostile", hostile().image_bytes());
+  auto unfinished = threads_and_inlining().image_bytes(false);
+  unfinished.resize(16 * 1024);
+  write("unfinished", unfinished);
+  write("refused-empty", tailback::testing::DumpImage().image());
+  write("refused-text", {'n', 'o', ' ', 'd', 'u', 'm', 'p'});
+}
