@@ -45,17 +45,20 @@ Gain with(const Removable& part, double low_share, double share, double high_sha
 
 std::string percent(double fraction) { return fmt::format("{:.0f} %", fraction * 100); }
 
-// Alone, a thread's seconds are the program's seconds; time queued for a CPU goes in proportion.
+// Wall time that a second of the thread's CPU time takes: time queued for a CPU goes in proportion.
+double stretch_of(const ThreadLoad& load) { return load.cpu > 0 ? load.demand() / load.cpu : 1; }
+
+// Alone, a thread's seconds are the program's seconds.
 Gain of_only_thread(const ThreadLoad& only, double total, double wall, const Removable& part) {
-  const double stretch = only.cpu > 0 ? only.demand() / only.cpu : 1;
+  const double stretch = stretch_of(only);
   Gain gain = with(part, total / wall, total * stretch / wall, total * stretch / wall, "wall_time");
   gain.how = fmt::format("{} of wall time is spent here by the only thread{}; {} of it can go: {}", percent(std::min(1.0, total * stretch / wall)),
                          stretch > 1.05 ? ", its wait for a CPU included" : "", percent(part.expected), part.why);
   return gain;
 }
 
-Gain of_one_busy_thread(double seconds, double total, double wall, const Removable& part) {
-  const double share = seconds / wall;
+Gain of_one_busy_thread(const Share& busy, double total, double wall, const Removable& part) {
+  const double share = busy.seconds * stretch_of(busy.load) / wall;
   Gain gain = with(part, 0, share, std::max(share, total / wall), "wall_time");
   gain.how = fmt::format("{} of wall time is spent here by the one thread that is nearly always busy; {} of it can go: {}. Which thread waits for which is not known, "
                          "so the gain may be nothing where that thread holds nobody up", percent(share), percent(part.expected), part.why);
@@ -65,9 +68,11 @@ Gain of_one_busy_thread(double seconds, double total, double wall, const Removab
 Gain of_busy_threads(const std::vector<Share>& busy, double wall, double cpus, const Removable& part) {
   const double parallel = std::max(1.0, std::min<double>(static_cast<double>(busy.size()), cpus));
   double seconds = 0, least = 1, most = 0;
+  const bool own_crowd = static_cast<double>(busy.size()) > cpus;  // then they queue for each other, which a saving does not shorten twice
   for (const Share& share : busy) {
-    seconds += share.seconds;
-    least = std::min(least, share.seconds / wall);
+    const double stretched = share.seconds * (own_crowd ? 1 : stretch_of(share.load));
+    seconds += stretched;
+    least = std::min(least, stretched / wall);
     most = std::max(most, share.load.cpu > 0 ? share.seconds / share.load.cpu : 0);
   }
   const double share = seconds / (wall * parallel);
@@ -107,7 +112,7 @@ Gain gain_of_cpu_time(const Model& model, const std::vector<bool>& stacks, const
     if (load.demand() >= kBusy * wall) busy.push_back(shares.back());
   }
   if (shares.size() == 1 && model.recording.thread_groups.empty()) return bounded(of_only_thread(shares.front().load, total, wall, part));
-  if (busy.size() == 1) return bounded(of_one_busy_thread(busy.front().seconds, total, wall, part));
+  if (busy.size() == 1) return bounded(of_one_busy_thread(busy.front(), total, wall, part));
   if (busy.size() > 1) return bounded(of_busy_threads(busy, wall, model.timeline.cpus, part));
   return bounded(of_waiting_threads(total / std::max(static_cast<double>(model.cpu.cpu_ns) * 1e-9, 1e-9), part));
 }

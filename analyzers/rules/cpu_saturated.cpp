@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The CPUs the process may use are near their limit: by a cgroup quota that throttles it, by other programs, by its own
-// demand, or soon at the present trend. Full use by the program's own work is what a batch job should show and stays low.
+// demand, or soon at the present trend. Full use by the program's own work is what a batch job should show: a note only.
 #include <algorithm>
 #include <cmath>
 #include <optional>
@@ -84,7 +84,7 @@ Finding crowded_finding(const Model& model, const Usage& usage) {
   const double part = usage.crowded_out / std::max(usage.wanted, 1e-9);
   Finding finding;
   finding.rule = "cpu-saturated";
-  finding.severity = Severity::low;
+  finding.severity = Severity::info;  // says something about the measurement, nothing about the program
   finding.confidence = 0.8;
   finding.title = fmt::format("other programs kept {} of the CPUs busy: this one waited for {} of the time it wanted to run", percent(usage.busy_by_others), percent(part));
   finding.gain.metric = "wall_time";

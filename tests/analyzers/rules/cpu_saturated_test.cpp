@@ -35,12 +35,12 @@ TEST(CpuSaturated, FullUseByItsOwnWorkIsOnlyANote) {
   EXPECT_EQ(result.findings[0].severity, Severity::info);
 }
 
-TEST(CpuSaturated, OtherProgramsInTheWayAreSaidAndStayLow) {
+TEST(CpuSaturated, OtherProgramsInTheWayAreANote) {
   TraceBuilder builder;
   builder.others_busy(0.75).run(1, 0, 4, builder.stack({"main"}), {.busy = 0.5, .waiting = 0.5});
   const auto result = cpu_saturated(*model_of(builder.finish(4)));
   ASSERT_EQ(result.findings.size(), 1u);
-  EXPECT_EQ(result.findings[0].severity, Severity::low);
+  EXPECT_EQ(result.findings[0].severity, Severity::info);
   EXPECT_NEAR(evidence_number(result.findings[0], "waited for a CPU because of others"), 2, 0.1);
 }
 
