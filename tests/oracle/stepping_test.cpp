@@ -98,7 +98,7 @@ struct Stepping {
   void expect(std::uint64_t at_least) const {
     std::printf("steps %lu root missed %lu\n", steps, root_missed);
     EXPECT_GE(steps, at_least);
-    EXPECT_ORACLE_AGREES(mine, at_least);
+    EXPECT_ORACLE_AGREES(mine, at_least / 8);  // sanitizers have libgcc on the stack much of the time
     EXPECT_LE(root_missed, mine.shorter + mine.oracle_crashed);
   }
 };

@@ -22,7 +22,8 @@ inline volatile double sink;
 inline std::size_t most_bytes = 300'000;
 
 inline int compare_ints(const void* left, const void* right) {
-  return *static_cast<const int*>(left) - *static_cast<const int*>(right);
+  const int a = *static_cast<const int*>(left), b = *static_cast<const int*>(right);
+  return (a > b) - (a < b);
 }
 
 inline void sort_some() {

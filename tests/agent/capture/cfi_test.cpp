@@ -3,6 +3,7 @@
 // that may not be touched.
 #include "agent/capture/cfi.h"
 
+#include <gnu/libc-version.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
@@ -208,7 +209,7 @@ TEST(Cfi, AnyBytesAreSurvived) {
 TEST(Cfi, DamagedTablesOfLibcAreSurvived) {
   CodeMap map;
   ASSERT_TRUE(map.init("program"));
-  const auto* libc = map.find(reinterpret_cast<std::uint64_t>(&std::qsort));
+  const auto* libc = map.find(reinterpret_cast<std::uint64_t>(&gnu_get_libc_version));
   ASSERT_NE(libc, nullptr);
   const auto low = libc->unwind.frames_low, bytes = libc->unwind.frames_high - low;
   ASSERT_EQ(low & 4095, 0u);

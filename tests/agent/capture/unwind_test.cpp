@@ -239,9 +239,16 @@ __attribute__((noinline)) std::size_t stack_used_by_walk() {
 }
 
 #if defined(__OPTIMIZE__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+constexpr bool kBuiltAsShipped = true;
+#else
+constexpr bool kBuiltAsShipped = false;
+#endif
+
 TEST(Unwinder, UsesLittleOfTheInterruptedStack) {
+  if (!kBuiltAsShipped) GTEST_SKIP() << "frames of unoptimised or instrumented code say nothing";
   Agent mine;
   agent = &mine;
+  CodeMap::in_module(0);                    // lets the lazy binder, which the agent is linked without, do its work before
   const auto first = stack_used_by_walk();  // every address and module is new
   const auto later = stack_used_by_walk();
   mine.forget();
@@ -251,7 +258,6 @@ TEST(Unwinder, UsesLittleOfTheInterruptedStack) {
   EXPECT_LE(later, 512u);
   EXPECT_LE(first, 768u);
 }
-#endif
 
 TEST(Unwinder, ThreadsShareRulesAndStacks) {
   Agent mine(1 << 18);
