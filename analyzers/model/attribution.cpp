@@ -144,7 +144,7 @@ const Attribution::FunctionFacts& Attribution::facts_of(FunctionId function) {
   const bool resolved = symbols_.resolved(function);
   const std::string bare = resolved ? bare_name(symbols_.full_name(function)) : std::string();
   facts.pattern = match_pattern(bare, module);
-  facts.runtime = is_runtime_code(bare, module);
+  facts.runtime = is_runtime_code(bare, module) || symbols_.function_name(function).ends_with("@plt");
   return facts;
 }
 

@@ -11,7 +11,7 @@ namespace {
 constexpr std::size_t kMostInstructions = 64;  // longer bodies do work
 
 struct BodyFacts {
-  bool beyond_model = false, calls = false, stores = false, updates_atomically = false, has_pause = false, compares = false;
+  bool beyond_model = false, calls = false, stores = false, spills = false, updates_atomically = false, has_pause = false, compares = false;
   unsigned loads = 0, exchanges = 0;
   RegisterSet carried = 0;        // values that survive an iteration
   RegisterSet stepped = 0;        // of these: only ever moved by a constant
@@ -45,6 +45,14 @@ RegisterSet chased_registers(std::span<const Instruction> body, RegisterSet carr
   return chased;
 }
 
+// Registers that address loads, directly or by way of an instruction that computes the address.
+RegisterSet address_sources(std::span<const Instruction> body, RegisterSet load_addresses) {
+  RegisterSet sources = load_addresses;
+  for (const Instruction& instruction : body)
+    if (!instruction.reads_memory && (instruction.writes & load_addresses)) sources |= instruction.reads;
+  return sources;
+}
+
 RegisterSet stepped_registers(std::span<const Instruction> body, RegisterSet carried) {
   RegisterSet stepped = carried;
   for (const Instruction& instruction : body)
@@ -61,7 +69,7 @@ BodyFacts facts_of(std::span<const Instruction> body) {
     facts.compares |= instruction.scalar_compare;
     if (instruction.exchange) ++facts.exchanges;
     else if (instruction.locked) facts.updates_atomically = true;
-    else if (instruction.writes_memory) facts.stores = true;
+    else if (instruction.writes_memory) (instruction.stack_memory ? facts.spills : facts.stores) = true;
     if (instruction.reads_memory) {
       ++facts.loads;
       facts.load_addresses |= instruction.address_registers;
@@ -69,7 +77,7 @@ BodyFacts facts_of(std::span<const Instruction> body) {
   }
   facts.carried = carried_registers(body);
   facts.stepped = stepped_registers(body, facts.carried);
-  facts.chased = chased_registers(body, facts.carried) & ~facts.stepped;
+  facts.chased = chased_registers(body, facts.carried) & address_sources(body, facts.load_addresses) & ~facts.stepped;
   return facts;
 }
 
@@ -78,10 +86,13 @@ BodyFacts facts_of(std::span<const Instruction> body) {
 LoopKind classify_loop(std::span<const Instruction> body) {
   if (body.empty() || body.size() > kMostInstructions) return LoopKind::other;
   const BodyFacts facts = facts_of(body);
-  if (facts.beyond_model || facts.stores || facts.updates_atomically || facts.calls) return LoopKind::other;
+  if (facts.stores || facts.updates_atomically) return LoopKind::other;
+  // The hint has no other use. Unoptimised code spills to the stack and calls helpers; what runs inside those is judged there.
+  if (facts.has_pause) return LoopKind::waiting;
+  if (facts.beyond_model || facts.spills || facts.calls) return LoopKind::other;
   const bool same_addresses = !(facts.load_addresses & facts.carried);
   const bool keeps_results = (facts.carried & ~facts.stepped) != 0;
-  if (same_addresses && !keeps_results) return facts.loads + facts.exchanges > 0 || facts.has_pause ? LoopKind::waiting : LoopKind::delay;
+  if (same_addresses && !keeps_results) return facts.loads + facts.exchanges > 0 ? LoopKind::waiting : LoopKind::delay;
   if (facts.exchanges > 0 || !facts.compares || facts.loads == 0) return LoopKind::other;
   if (!keeps_results) return LoopKind::search;
   return (facts.carried & ~facts.stepped & ~facts.chased) == 0 ? LoopKind::chase : LoopKind::other;

@@ -132,8 +132,8 @@ std::string bare_name(std::string_view demangled) {
 }
 
 bool is_runtime_code(std::string_view bare, std::string_view module) {
-  static constexpr std::array<std::string_view, 14> kScopes = {
-      "std::", "__gnu_cxx::", "__cxxabiv1::", "boost::", "fmt::", "absl::", "tbb::", "__cxa_", "_Unwind_", "operator new", "operator delete", "__gnu_", "abi::", "__gthread"};
+  static constexpr std::array<std::string_view, 16> kScopes = {
+      "_mm_", "_mm256_", "std::", "__gnu_cxx::", "__cxxabiv1::", "boost::", "fmt::", "absl::", "tbb::", "__cxa_", "_Unwind_", "operator new", "operator delete", "__gnu_", "abi::", "__gthread"};
   static constexpr std::array<std::string_view, 15> kModules = {
       "libc.so", "libc-2", "libm.so", "libm-2", "libpthread", "librt.", "libdl.", "libstdc++", "libc++", "libgcc_s", "ld-linux", "ld-2", "[vdso]", "linux-vdso", "libgomp"};
   return starts_with_any(bare, kScopes) || starts_with_any(module, kModules);

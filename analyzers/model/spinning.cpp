@@ -123,13 +123,13 @@ Spinning find_spinning(const Model& model, const Attribution& attribution, LoopI
   Spinning result;
   result.stacks.resize(model.recording.nodes.size());
   std::map<FunctionId, std::uint64_t> owners;
-  for (const StackWeight& weight : model.cpu.stacks) owners[attribution.of(weight.stack).owner] += weight.ns;
+  for (const StackWeight& weight : model.cpu.stacks) owners[attribution.of(weight.stack).host] += weight.ns;
   std::map<FunctionId, OwnerTally> tallies;
   for (const StackWeight& weight : model.cpu.stacks) {
     const Responsible& who = attribution.of(weight.stack);
-    if (who.owner == 0 || static_cast<double>(owners[who.owner]) < kVisible * static_cast<double>(model.cpu.sampled_ns)) continue;
+    if (who.host == 0 || static_cast<double>(owners[who.host]) < kVisible * static_cast<double>(model.cpu.sampled_ns)) continue;
     result.code_seen = result.code_seen || loops.has_code(weight.stack);
-    add_stack(tallies[who.owner], model, weight, who, loops);
+    add_stack(tallies[who.host], model, weight, who, loops);
   }
   for (const auto& [owner, tally] : tallies) {
     if (!loop_spins(tally) && !polls(tally)) continue;

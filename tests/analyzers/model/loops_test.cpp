@@ -17,6 +17,7 @@ namespace {
 LOOP(wait_flag, "1: mov eax, [rdi]\n test eax, eax\n je 1b\n ret")
 LOOP(wait_byte, "1: movzx eax, byte ptr [rip+0x100]\n test al, al\n je 1b\n ret")
 LOOP(wait_pause, "1: pause\n mov rax, [rbx+8]\n cmp rax, [rbx+16]\n je 1b\n ret")
+LOOP(wait_unoptimised, "1: pause\n mov rax, [rbp-8]\n mov [rbp-16], rax\n mov rax, [rbp-16]\n movzx eax, byte ptr [rax]\n test al, al\n jne 1b\n ret")
 LOOP(wait_counted, "1: add rdx, 1\n mov eax, [rdi]\n test eax, eax\n je 1b\n mov rax, rdx\n ret")
 LOOP(wait_exchange, "1: mov eax, ecx\n xchg [rdi], al\n test al, al\n jne 1b\n ret")
 LOOP(wait_compare_exchange, "1: xor eax, eax\n lock cmpxchg [rdi], ecx\n jne 1b\n ret")
@@ -30,6 +31,7 @@ LOOP(copy, "1: mov al, [rsi]\n mov [rdi], al\n add rsi, 1\n add rdi, 1\n cmp rsi
 LOOP(xorshift, "1: mov rax, rdi\n shl rax, 13\n xor rdi, rax\n mov rax, rdi\n shr rax, 7\n xor rdi, rax\n sub rcx, 1\n jne 1b\n ret")
 LOOP(fetch_add, "1: lock add dword ptr [rdi], 1\n sub rcx, 1\n jne 1b\n ret")
 LOOP(compare_swap_update, "mov eax, [rdi]\n1: lea edx, [rax+1]\n lock cmpxchg [rdi], edx\n jne 1b\n ret")
+LOOP(spilled_sum, "1: mov rax, [rbp-8]\n add rax, [rbp-16]\n mov [rbp-16], rax\n add qword ptr [rbp-8], 1\n cmp rax, rdx\n jne 1b\n ret")
 LOOP(calls, "1: call rbx\n test eax, eax\n je 1b\n ret")
 LOOP(vector_product, "1: vmovups ymm0, [rdi]\n vfmadd231ps ymm1, ymm0, [rsi]\n add rdi, 32\n add rsi, 32\n cmp rdi, rdx\n jne 1b\n ret")
 LOOP(maximum, "1: mov eax, [rdi]\n cmp eax, ecx\n cmovg ecx, eax\n add rdi, 4\n cmp rdi, rdx\n jne 1b\n ret")
@@ -50,6 +52,7 @@ TEST(Loops, ThatOnlyAnotherThreadCanEndAreWaiting) {
   EXPECT_LOOP(wait_flag, waiting);
   EXPECT_LOOP(wait_byte, waiting);
   EXPECT_LOOP(wait_pause, waiting);
+  EXPECT_LOOP(wait_unoptimised, waiting);
   EXPECT_LOOP(wait_counted, waiting);
   EXPECT_LOOP(wait_exchange, waiting);
   EXPECT_LOOP(wait_compare_exchange, waiting);
@@ -70,6 +73,7 @@ TEST(Loops, ThatWorkAreNeither) {
   EXPECT_LOOP(xorshift, other);
   EXPECT_LOOP(fetch_add, other);
   EXPECT_LOOP(compare_swap_update, other);
+  EXPECT_LOOP(spilled_sum, other);
   EXPECT_LOOP(calls, other);
   EXPECT_LOOP(vector_product, other);
   EXPECT_LOOP(maximum, other);
@@ -90,7 +94,8 @@ TEST(Loops, AnyBytesAreSafeInput) {
       ASSERT_LE(loop.end, 0x1000 + code.size());
       ASSERT_LT(loop.begin, loop.end);
     }
-    if (const auto instruction = decode_instruction(code, 0)) ASSERT_LE(instruction->length, code.size());
+    const auto instruction = decode_instruction(code, 0);
+    ASSERT_TRUE(!instruction || instruction->length <= code.size());
   }
 }
 
