@@ -34,7 +34,7 @@ std::uint32_t random_below(std::uint32_t limit, std::uint64_t seed) {
 Registers registers_of(const ucontext_t& context) {
   const auto& registers = context.uc_mcontext.gregs;
   return {static_cast<std::uint64_t>(registers[REG_RIP]), static_cast<std::uint64_t>(registers[REG_RSP]),
-          static_cast<std::uint64_t>(registers[REG_RBP])};
+          static_cast<std::uint64_t>(registers[REG_RBP]), reinterpret_cast<const std::uint64_t*>(registers)};
 }
 
 // The instruction before pc is `syscall`: the signal came at the return from one. Reads only the page that is executing.

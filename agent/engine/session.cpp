@@ -288,6 +288,7 @@ void Session::after_fork_in_child() {
   lock_.reset();
   helper.forget();
   dump_.abandon();
+  code.after_fork();
   pid_ = static_cast<std::uint64_t>(sys::getpid());
   ThreadBlock* own = thread_local_state.block;
   for (std::uint32_t slot = 0; slot < threads_.slots(); ++slot) {
