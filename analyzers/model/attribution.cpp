@@ -117,6 +117,7 @@ CpuSite site_of(const Symbols& symbols, FunctionId host, const SiteTally& tally)
   std::vector<std::pair<StackWeight, Responsible>> chosen;
   std::map<FunctionId, std::uint64_t> entries;
   for (const auto& item : tally.stacks) {
+    site.all_stacks.push_back(item.first.stack);
     if (site.pattern != PatternId::none && item.second.pattern != site.pattern) continue;
     chosen.push_back(item);
     site.stacks.push_back(item.first);
@@ -212,6 +213,7 @@ void merge_same_pattern(std::vector<CpuSite>& sites, std::uint64_t least) {
     same->pattern_ns += site.pattern_ns;
     same->samples += site.samples;
     same->stacks.insert(same->stacks.end(), site.stacks.begin(), site.stacks.end());
+    same->all_stacks.insert(same->all_stacks.end(), site.all_stacks.begin(), site.all_stacks.end());
     std::stable_sort(same->stacks.begin(), same->stacks.end(), [](const StackWeight& a, const StackWeight& b) { return a.ns > b.ns; });
   }
   std::stable_sort(merged.begin(), merged.end(), [](const CpuSite& a, const CpuSite& b) { return a.ns > b.ns; });

@@ -54,6 +54,7 @@ struct CpuSite {
   Frame culprit;                        // the owner and line with most of pattern_ns
   FunctionId entry = 0;                 // library function with most of pattern_ns, 0 none
   std::vector<StackWeight> stacks;      // of the pattern, descending
+  std::vector<StackId> all_stacks;      // behind ns
   std::vector<std::pair<PatternId, std::uint64_t>> also;  // other patterns, descending
 };
 

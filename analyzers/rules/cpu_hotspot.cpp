@@ -98,7 +98,12 @@ Gain gain_of(const Model& model, const CpuSite& site) {
   if (site.pattern == PatternId::none)
     return gain_of_cpu_time(model, stacks, {0, 0.5, 1, "what making the function twice as fast would save; how much of its work is needless a profile cannot tell"});
   const Pattern& known = pattern(site.pattern);
-  return gain_of_cpu_time(model, stacks, {known.low, known.expected, known.high, known.why});
+  Gain gain = gain_of_cpu_time(model, stacks, {known.low, known.expected, known.high, known.why});
+  if (known.nature == Nature::kernel || site.ns == site.pattern_ns) return gain;
+  // What else the function does may be there for the pattern's sake: copies are also searched, allocated and freed.
+  for (const StackId stack : site.all_stacks) stacks[stack] = true;
+  gain.high = std::max(gain.high, gain_of_cpu_time(model, stacks, {0, 1, 1, ""}).high);
+  return bounded(gain);
 }
 
 double confidence_of(const CpuSite& site, const Rescan& rescan, bool by_name) {

@@ -2,7 +2,8 @@
 """Predicted beside measured gain for each planted bottleneck.
 
 Runs each workload bare, bad and fixed alternately, records one run of either, and compares gain.fraction of the first
-suggestion for bad with 1 - fixed/bad of the metric it names. Also says what must hold: the right rule is first with the
+suggestion for bad with 1 - fixed/bad of the metric it names. Wall times need a machine with two idle CPUs: where other
+programs take them, dividing work over threads gains nothing. The load is printed beside the table. Also says what must hold: the right rule is first with the
 right function, nothing above low of that rule for fixed, nothing above low for programs with nothing to fix.
 
 usage: accuracy.py --tailback PATH --workloads DIR [--repeat N] [--only NAME] [--markdown FILE] [--json FILE]
@@ -130,6 +131,7 @@ def main():
     if not rows:
         parser.error("no such workload")
     print(table(rows), end="")
+    print(f"\nload average {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs")
     for path, text in ((options.markdown, table(rows)), (options.json, json.dumps(rows, indent=1))):
         if path:
             with open(path, "w", encoding="utf-8") as file:
