@@ -19,7 +19,6 @@ void set_counters(ThreadLoad& load, const ThreadTable::Row& row) {
   const ThreadCounters& first = (row.flags & kFoundLate) && row.states.size() > 1 ? row.states.front() : zero;
   const ThreadCounters& last = row.states.back();
   load.cpu = seconds_between(first.cpu_ns, last.cpu_ns);
-  load.system = seconds_between(first.system_ns, last.system_ns);
   load.delay = seconds_between(first.run_delay_ns, last.run_delay_ns);
   load.voluntary_switches = last.voluntary_switches - std::min(first.voluntary_switches, last.voluntary_switches);
   load.involuntary_switches = last.involuntary_switches - std::min(first.involuntary_switches, last.involuntary_switches);

@@ -12,7 +12,7 @@ namespace tailback::analyzers {
 struct ThreadLoad {
   ThreadId id = 0;
   double start = 0, end = 0;          // alive, within the recording
-  double cpu = 0, system = 0;         // on a CPU
+  double cpu = 0;                     // on a CPU
   double delay = 0;                   // runnable but waiting for a CPU (0 without a source)
   double last_active = 0;             // end of the last stretch in which it wanted a CPU; a bin's resolution unless it ended
   double first_active = 0;
