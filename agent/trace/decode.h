@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <utility>
+#include <utility>
 
 #include "agent/trace/events.h"
 #include "agent/trace/layout.h"
