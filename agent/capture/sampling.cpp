@@ -2,6 +2,7 @@
 #include "agent/capture/sampling.h"
 
 #include <sched.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <ucontext.h>
 
@@ -100,6 +101,22 @@ bool set_timer(int timer, std::uint64_t first_ns, std::uint64_t period_ns) {
   return !sys::failed(sys::call(__NR_timer_settime, timer, 0, sys::arg(&spec), 0));
 }
 
+bool create_timer(ThreadBlock& thread) {
+  sigevent event{};
+  event.sigev_notify = SIGEV_THREAD_ID;
+  event.sigev_signo = kSampleSignal;
+  event.sigev_value.sival_ptr = reinterpret_cast<void*>(kTimerCookie);
+  event._sigev_un._tid = thread.tid;
+  int timer = -1;
+  const clockid_t clock = (~static_cast<clockid_t>(thread.tid) << 3) | 6;  // that thread's scheduler clock
+  if (sys::failed(sys::call(__NR_timer_create, clock, sys::arg(&event), sys::arg(&timer)))) return false;
+  const std::uint64_t period = sampling.period_ns.load(std::memory_order_relaxed);
+  const std::uint64_t seed = monotonic_ns() ^ (thread.id << 40);
+  const std::uint64_t first = 1 + random_below(static_cast<std::uint32_t>(period < 0xffffffffu ? period : 0xffffffffu), seed);
+  thread.timer = timer;
+  return set_timer(timer, first, period);
+}
+
 }  // namespace
 
 constinit std::atomic<std::uint32_t>* master_switch = &switched_off;
@@ -116,29 +133,28 @@ void on_sample_signal(int signal, siginfo_t* info, void* context) {
 }
 
 bool arm_timer(ThreadBlock& thread) {
-  sigevent event{};
-  event.sigev_notify = SIGEV_THREAD_ID;
-  event.sigev_signo = kSampleSignal;
-  event.sigev_value.sival_ptr = reinterpret_cast<void*>(kTimerCookie);
-  event._sigev_un._tid = thread.tid;
-  int timer = -1;
-  const clockid_t clock = (~static_cast<clockid_t>(thread.tid) << 3) | 6;  // that thread's scheduler clock
-  if (sys::failed(sys::call(__NR_timer_create, clock, sys::arg(&event), sys::arg(&timer)))) return false;
-  const std::uint64_t period = sampling.period_ns.load(std::memory_order_relaxed);
-  const std::uint64_t seed = monotonic_ns() ^ (thread.id << 40);
-  const std::uint64_t first = 1 + random_below(static_cast<std::uint32_t>(period < 0xffffffffu ? period : 0xffffffffu), seed);
-  thread.timer = timer;
-  return set_timer(timer, first, period);
+  if (sampling.timers.fetch_add(1, std::memory_order_relaxed) < sampling.most_timers && create_timer(thread)) return true;
+  sampling.timers.fetch_sub(1, std::memory_order_relaxed);
+  return false;
 }
 
 void disarm_timer(ThreadBlock& thread) {
-  if (thread.timer >= 0) sys::call(__NR_timer_delete, thread.timer);
+  if (thread.timer < 0) return;
+  sys::call(__NR_timer_delete, thread.timer);
+  sampling.timers.fetch_sub(1, std::memory_order_relaxed);
   thread.timer = -1;
 }
 
 void rearm_timer(ThreadBlock& thread) {
   const std::uint64_t period = sampling.period_ns.load(std::memory_order_relaxed);
   if (thread.timer >= 0) set_timer(thread.timer, period, period);
+}
+
+std::uint64_t affordable_timers() {
+  constexpr std::uint64_t kTooFew = 64;
+  rlimit limit{};
+  if (sys::failed(sys::call(__NR_prlimit64, 0, RLIMIT_SIGPENDING, 0, sys::arg(&limit)))) return 0;
+  return limit.rlim_cur < kTooFew ? 0 : limit.rlim_cur / 2;
 }
 
 std::uint64_t cpu_timer_tick_ns() {

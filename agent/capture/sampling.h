@@ -26,6 +26,8 @@ struct SamplingContext {
   std::uint64_t session_start_ns;
   std::uint64_t tick_ns;                 // resolution of CPU-clock timers
   std::atomic<std::uint64_t> period_ns;  // CPU time between samples
+  std::uint64_t most_timers;             // a timer holds one of the user's queued signals (RLIMIT_SIGPENDING)
+  std::atomic<std::uint64_t> timers;
   SamplingHooks hooks;
 };
 
@@ -43,5 +45,9 @@ void rearm_timer(ThreadBlock& thread);
 
 // Resolution of CPU-clock timers on this kernel, nanoseconds.
 std::uint64_t cpu_timer_tick_ns();
+
+// How many timers leave the program enough of RLIMIT_SIGPENDING for its own signals: with none left, pthread_cancel and
+// sigqueue fail.
+std::uint64_t affordable_timers();
 
 }  // namespace tailback::capture

@@ -104,6 +104,7 @@ bool Session::init_tables() {
 bool Session::install_handler() {
   capture::sampling.unwinder = &unwinder;
   capture::sampling.tick_ns = capture::cpu_timer_tick_ns();
+  capture::sampling.most_timers = capture::affordable_timers();
   capture::sampling.period_ns.store(1'000'000'000 / options_.frequency);
   capture::sampling.hooks.after_sample = [](ThreadBlock& thread) { session.after_sample(thread); };
   return install_sample_handler(real_.sigaction);
@@ -289,6 +290,7 @@ void Session::after_fork_in_child() {
   helper.forget();
   dump_.abandon();
   code.after_fork();
+  capture::sampling.timers.store(0);
   pid_ = static_cast<std::uint64_t>(sys::getpid());
   ThreadBlock* own = thread_local_state.block;
   for (std::uint32_t slot = 0; slot < threads_.slots(); ++slot) {
