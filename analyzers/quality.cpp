@@ -15,6 +15,8 @@ constexpr std::size_t kMostChanges = 5;
 
 double seconds(std::uint64_t ns) { return static_cast<double>(ns) * 1e-9; }
 
+std::string amount(double value) { return value < 0.1 ? fmt::format("{:.3g} ms", 1e3 * value) : fmt::format("{:.3g} s", value); }
+
 double truncated_fraction(const Model& model) {
   const auto& nodes = model.recording.nodes;
   std::vector<bool> cut(nodes.size());  // a parent comes before its children
@@ -42,7 +44,7 @@ std::string detail_of(const Model& model) {
     everything |= window.reason == 2;
   }
   std::string text = "CPU time, switches, faults and run-queue delay of threads: exact counters of the kernel; where CPU time went: ";
-  text += fmt::format("{} samples", model.cpu.samples);
+  text += fmt::format("{} sample{}", model.cpu.samples, model.cpu.samples == 1 ? "" : "s");
   if (model.cpu.samples) text += fmt::format(", one for each {:.3g} ms of CPU time on average", 1e3 * seconds(model.cpu.sampled_ns) / static_cast<double>(model.cpu.samples));
   if (everything) text += "; single samples: of the whole run";
   else if (covered > 0 && model.timeline.wall_seconds > 0)
@@ -91,8 +93,8 @@ void note_threads(const Model& model, std::vector<std::string>& notes) {
   const auto& profile = model.cpu;
   const std::uint64_t unsampled = profile.cpu_ns > profile.sampled_ns ? profile.cpu_ns - profile.sampled_ns : 0;
   if (profile.cpu_ns && static_cast<double>(unsampled) > kWorthNoting * static_cast<double>(profile.cpu_ns))
-    notes.push_back(fmt::format("{:.3g} s of CPU time ({:.2g} %) passed without a sample (threads too short for one, lost signals); it is booked on its threads, on no function",
-                                seconds(unsampled), 100 * static_cast<double>(unsampled) / static_cast<double>(profile.cpu_ns)));
+    notes.push_back(fmt::format("{} of CPU time ({:.2g} %) passed without a sample (threads too short for one, lost signals); it is booked on its threads, on no function",
+                                amount(seconds(unsampled)), 100 * static_cast<double>(unsampled) / static_cast<double>(profile.cpu_ns)));
   std::size_t without_timer = 0;
   for (const auto& thread : model.recording.threads.rows) without_timer += (thread.flags & 4) != 0;
   if (without_timer) notes.push_back(fmt::format("{} thread{} had no CPU timer: no stacks, only counters", without_timer, without_timer == 1 ? "" : "s"));

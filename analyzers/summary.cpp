@@ -44,9 +44,11 @@ std::string health_of(const std::vector<Finding>& findings) {
 
 std::string percent(double fraction) { return fmt::format("{:.{}f} %", 100 * fraction, fraction < 0.0995 ? 1 : 0); }
 
+std::string amount(double value) { return value < 0.1 ? fmt::format("{:.3g} ms", 1e3 * value) : fmt::format("{:.4g} s", value); }
+
 std::string how_it_ran(const Summary& summary, double cpus) {
   const double used = summary.wall_seconds > 0 ? summary.cpu_seconds / (summary.wall_seconds * cpus) : 0;
-  return fmt::format("{:.3g} s of CPU time in {:.3g} s ({} of {:.3g} CPU{})", summary.cpu_seconds, summary.wall_seconds,
+  return fmt::format("{} of CPU time in {} ({} of {:.3g} CPU{})", amount(summary.cpu_seconds), amount(summary.wall_seconds),
                      percent(used), cpus, cpus == 1 ? "" : "s");
 }
 

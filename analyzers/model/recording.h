@@ -22,7 +22,7 @@ struct ModuleRow {
   std::uint64_t start = 0, end = 0, bias = 0;
   std::string path, build_id;  // build_id: lower-case hex
   std::optional<std::uint64_t> unloaded_ns;
-  std::uint32_t last_generation = ~0u;  // generation of the last stacks that can mean this module
+  std::uint32_t first_generation = 0, last_generation = ~0u;  // of the stacks that can mean this module
 };
 
 struct NodeRow {  // a stack is a node; index = StackId, in the order of the file; parents before children

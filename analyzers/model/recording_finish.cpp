@@ -17,14 +17,16 @@ namespace {
 // another that had been unloaded.
 class ModuleIndex {
  public:
-  explicit ModuleIndex(const std::vector<ModuleRow>& modules) {
-    for (const auto& module : modules) sorted_.push_back(&module);
+  explicit ModuleIndex(std::vector<ModuleRow>& modules) {
+    for (auto& module : modules) sorted_.push_back(&module);
     std::sort(sorted_.begin(), sorted_.end(), [](auto* a, auto* b) { return std::tie(a->start, a->id) < std::tie(b->start, b->id); });
     for (const auto* module : sorted_) reach_.push_back(std::max(module->end, reach_.empty() ? 0 : reach_.back()));
+    for (std::size_t i = 0; i < sorted_.size(); ++i)
+      for (std::size_t k = i + 1; k < sorted_.size() && k - i < kMostOverlaps && sorted_[k]->start < sorted_[i]->end; ++k) end_before(*sorted_[i], *sorted_[k]);
   }
 
   ModuleId find(std::uint64_t address, std::uint32_t generation) const {
-    const auto after = std::upper_bound(sorted_.begin(), sorted_.end(), address, [](auto value, auto* m) { return value < m->start; });
+    const auto after = std::upper_bound(sorted_.begin(), sorted_.end(), address, [](auto value, const auto* m) { return value < m->start; });
     const ModuleRow* best = nullptr;
     std::size_t steps = 0;
     for (auto i = after - sorted_.begin(); i-- > 0 && reach_[static_cast<std::size_t>(i)] > address && steps < kMostOverlaps; ++steps) {
@@ -37,8 +39,15 @@ class ModuleIndex {
   }
 
  private:
+  // Of two modules at one address the first was gone when the second was seen, even if its unloading was written later.
+  static void end_before(ModuleRow& a, ModuleRow& b) {
+    ModuleRow& first = a.id < b.id ? a : b;
+    const ModuleRow& second = a.id < b.id ? b : a;
+    if (second.first_generation > first.first_generation) first.last_generation = std::min(first.last_generation, second.first_generation - 1);
+  }
+
   static constexpr std::size_t kMostOverlaps = 256;
-  std::vector<const ModuleRow*> sorted_;
+  std::vector<ModuleRow*> sorted_;
   std::vector<std::uint64_t> reach_;  // highest end so far
 };
 

@@ -130,8 +130,9 @@ void RecordingReader::operator()(const trace::Module& event) {
   if (event.id == 0 || event.id > std::numeric_limits<ModuleId>::max() || event.end <= event.start ||
       !modules_.insert(event.id, static_cast<std::uint32_t>(out_.modules.size())))
     return ignore();
+  fresh_modules_.push_back(static_cast<std::uint32_t>(out_.modules.size()));
   out_.modules.push_back({static_cast<ModuleId>(event.id), event.start, event.end, event.bias, std::string(event.path),
-                          hex(event.build_id), {}, ~0u});
+                          hex(event.build_id), {}});
 }
 
 void RecordingReader::operator()(const trace::ModuleUnload& event) {
@@ -182,6 +183,9 @@ void RecordingReader::operator()(const trace::StackNode& event) {
   const bool starts_generation = event.kind == 2;
   const std::uint32_t generation = starts_generation ? clamp32(event.address) : out_.nodes[parent].generation;
   if (starts_generation) newest_generation_ = std::max(newest_generation_, generation);
+  // The writer announces a module just before the first node in it.
+  for (const std::uint32_t module : fresh_modules_) out_.modules[module].first_generation = generation;
+  fresh_modules_.clear();
   out_.nodes.push_back({event.address, parent, static_cast<std::uint8_t>(std::min<std::uint64_t>(event.kind, 255)), generation, 0});
   depths_.push_back(static_cast<std::uint16_t>(depths_[parent] + 1));
 }

@@ -87,6 +87,7 @@ class RecordingReader {
   IdMap nodes_, threads_, modules_;
   StackId unknown_caller_ = 0;
   std::uint32_t newest_generation_ = 0;
+  std::vector<std::uint32_t> fresh_modules_;  // read since the last node
   std::vector<std::uint16_t> depths_;  // of the nodes
   std::vector<std::uint64_t> name_times_;  // of the threads' last names
   std::map<GroupKey, std::size_t> groups_;

@@ -185,6 +185,22 @@ TEST(Recording, ModulesAtOneAddressAreToldApart) {
   EXPECT_EQ(recording.modules[0].unloaded_ns, 5u);
 }
 
+// The engine writes what it drained before it looks for unloaded modules.
+TEST(Recording, AnUnloadingMayBeWrittenAfterItsSuccessor) {
+  TraceBuilder builder;
+  builder.add(trace::Module{.id = 1, .start = 0x1000, .end = 0x2000, .path = "first.so"});
+  const auto old_stack = builder.node(0, 0x1500);
+  const auto generation = builder.node(0, 2, 2);
+  builder.add(trace::Module{.id = 2, .start = 0x1000, .end = 0x2000, .path = "second.so"});
+  const auto new_stack = builder.node(generation, 0x1500);
+  builder.add(trace::ModuleUnload{.id = 1, .t = 5});
+  const auto late = builder.node(old_stack, 0x1600);
+  const Recording recording = read(builder);
+  EXPECT_EQ(recording.nodes[old_stack].module, 1u);
+  EXPECT_EQ(recording.nodes[new_stack].module, 2u);
+  EXPECT_EQ(recording.nodes[late].module, 1u);
+}
+
 TEST(Recording, MissingRecordsDegrade) {
   TraceBuilder builder;
   builder.add(trace::StackNode{.id = 50, .parent = 49, .address = 0x10});  // 49 is lost
