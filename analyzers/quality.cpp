@@ -41,14 +41,14 @@ std::string detail_of(const Model& model) {
   bool everything = false;
   for (const auto& window : model.recording.windows) {
     covered += seconds(window.end - window.begin);
-    everything |= window.reason == 2;
+    everything |= window.reason == 2 && window.begin == 0 && window.end >= model.recording.duration_ns - model.recording.duration_ns / 100;
   }
   std::string text = "CPU time, switches, faults and run-queue delay of threads: exact counters of the kernel; where CPU time went: ";
   text += fmt::format("{} sample{}", model.cpu.samples, model.cpu.samples == 1 ? "" : "s");
   if (model.cpu.samples) text += fmt::format(", one for each {:.3g} ms of CPU time on average", 1e3 * seconds(model.cpu.sampled_ns) / static_cast<double>(model.cpu.samples));
   if (everything) text += "; single samples: of the whole run";
   else if (covered > 0 && model.timeline.wall_seconds > 0)
-    text += fmt::format("; single samples: in detailed windows covering {:.2g} % of the time", std::min(100.0, 100 * covered / model.timeline.wall_seconds));
+    text += fmt::format("; single samples: in detailed windows covering {:.3g} % of the time", std::min(100.0, 100 * covered / model.timeline.wall_seconds));
   return text;
 }
 
@@ -58,7 +58,7 @@ void note_end(const Recording& recording, std::vector<std::string>& notes) {
   const char* name = killed ? sigabbrev_np(static_cast<int>(exit->status & 0x7f)) : nullptr;
   const std::string by = name ? fmt::format("killed by SIG{}", name) : "killed by a signal";
   if (recording.complete) {
-    if (recording.end->reason == 4) notes.push_back("the program replaced itself by exec; what it became has a dump of its own");
+    if (recording.end->reason == 4) notes.push_back("the program replaced itself by exec; what it became, where it could be recorded, has a dump of its own");
     return;
   }
   if (killed) notes.push_back(fmt::format("the program was {}; at most the last second is missing", by));
@@ -93,7 +93,7 @@ void note_threads(const Model& model, std::vector<std::string>& notes) {
   const auto& profile = model.cpu;
   const std::uint64_t unsampled = profile.cpu_ns > profile.sampled_ns ? profile.cpu_ns - profile.sampled_ns : 0;
   if (profile.cpu_ns && static_cast<double>(unsampled) > kWorthNoting * static_cast<double>(profile.cpu_ns))
-    notes.push_back(fmt::format("{} of CPU time ({:.2g} %) passed without a sample (threads too short for one, lost signals); it is booked on its threads, on no function",
+    notes.push_back(fmt::format("{} of CPU time ({:.3g} %) passed without a sample (threads too short for one, lost signals); it is booked on its threads, on no function",
                                 amount(seconds(unsampled)), 100 * static_cast<double>(unsampled) / static_cast<double>(profile.cpu_ns)));
   std::size_t without_timer = 0;
   for (const auto& thread : model.recording.threads.rows) without_timer += (thread.flags & 4) != 0;

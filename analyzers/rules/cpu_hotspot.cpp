@@ -88,7 +88,7 @@ std::vector<Evidence> evidence_of(const Model& model, const CpuSite& site, const
   for (std::size_t i = 1; i < site.hosts.size() && i < 4; ++i) evidence.push_back(text_evidence("also in", model.symbols->function_name(site.hosts[i])));
   for (const auto& [also, ns] : site.also)
     if (share_of(model, ns) >= 0.05) evidence.push_back(seconds_evidence(fmt::format("also {}", pattern(also).doing), static_cast<double>(ns) * 1e-9));
-  evidence.push_back(count_evidence("samples", static_cast<double>(site.samples), "samples"));
+  evidence.push_back(count_evidence("samples", static_cast<double>(site.samples), "count"));
   return evidence;
 }
 
