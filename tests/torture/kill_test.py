@@ -64,7 +64,8 @@ class KillTest(Scratch):
                 # The lost second of wall time holds that much CPU time on each CPU.
                 known = sum(row["cpu_seconds"] for row in data["threads"])
                 self.assertGreaterEqual(known, cpu - LOST_AT_MOST * (os.cpu_count() or 1) - 0.05 * cpu)
-                self.assertLessEqual(known, 1.05 * cpu + 0.1 * (os.cpu_count() or 1))
+                # On a crowded machine the last line is older than the kill by some scheduling delays.
+                self.assertLessEqual(known, 1.05 * cpu + 0.5 * (os.cpu_count() or 1))
                 os.unlink(dump)
 
 
