@@ -105,6 +105,18 @@ TAILBACK_HOOK int execle(const char* path, const char* argument, ...) {
 }
 #pragma GCC diagnostic pop
 
+// A sandbox may forbid any system call from now on, strict mode even the clock of the vDSO: the recording ends before it.
+TAILBACK_HOOK int prctl(int option, ...) {
+  const auto real_prctl = TAILBACK_REAL(prctl);
+  va_list rest;
+  va_start(rest, option);
+  unsigned long argument[4];
+  for (auto& value : argument) value = va_arg(rest, unsigned long);
+  va_end(rest);
+  if (option == PR_SET_SECCOMP) session.end(EndReason::stopped, 0);
+  return real_prctl(option, argument[0], argument[1], argument[2], argument[3]);
+}
+
 TAILBACK_HOOK void _exit(int status) {
   const auto real_exit = TAILBACK_REAL(_exit);
   session.end(EndReason::quick_exit, static_cast<std::uint64_t>(status));

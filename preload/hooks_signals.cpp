@@ -66,6 +66,11 @@ TAILBACK_HOOK int pthread_sigmask(int how, const sigset_t* set, sigset_t* old) {
   return engine::virtual_sigmask(how, set, old);
 }
 
+TAILBACK_HOOK int sigpending(sigset_t* set) {
+  if (!recording()) return TAILBACK_REAL(sigpending)(set);
+  return fail_with(engine::virtual_sigpending(set));
+}
+
 // Waiting for signals: the sampling signal, never blocked, must not be waited for in the kernel. These are cancellation
 // points: no object with a destructor lives across the call.
 TAILBACK_HOOK int sigwait(const sigset_t* set, int* signal) {

@@ -3,6 +3,8 @@
 // (initial-exec, no constructor, no destructor). Blocks are never unmapped: a thread's last frees and signals may come after
 // its end was seen. They are reused once the engine has collected them.
 #pragma once
+#include <signal.h>
+
 #include <atomic>
 #include <cstdint>
 
@@ -48,6 +50,8 @@ struct ThreadBlock {
   std::atomic<std::uint64_t> samples, sampled_ns, lost_ns, handler_ns;
   SampleRing ring;
 
+  siginfo_t held_info;  // of ThreadLocal::held_signal
+
   ThreadCounters last;  // final figures once ended
   char name[16];
 
@@ -65,6 +69,7 @@ struct ThreadLocal {
   ThreadBlock* block;
   std::uint32_t in_agent;      // depth of agent code on this thread: hooks inside hooks pass straight through
   std::uint32_t holds_drain;   // this thread took the drain lock around a fork
+  std::uint32_t held_signal;   // the program's own signal of our number came while the program had it blocked
   std::uint64_t wanted_mask;   // bits of our signals that the program believes it has blocked
 };
 static_assert(sizeof(ThreadLocal) <= 128);

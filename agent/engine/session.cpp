@@ -238,6 +238,7 @@ void Session::end(EndReason reason, std::uint64_t status) {
   helper.stop(kLockWaitNs);
   if (lock_.lock_within(kLockWaitNs)) {
     master_->store(0, std::memory_order_release);
+    if (reason == EndReason::stopped) disarm_all();
     if (dump_.state() != DumpState::closed || (worth_a_file(since_start()) && open_dump())) write_last_records(reason, status);
     lock_.unlock();
   }

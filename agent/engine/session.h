@@ -82,6 +82,7 @@ class Session {
   void every_second(std::uint64_t now_ns);
   void write_last_records(EndReason reason, std::uint64_t status);
   void rearm_all();
+  void disarm_all();
   AgentCost cost() const;
   std::uint64_t live_threads() const;
   std::uint64_t since_start() const;

@@ -47,12 +47,28 @@ std::uint64_t word_of(const sigset_t& set) { return *reinterpret_cast<const std:
 
 bool blocked_by_program() { return (thread_local_state.wanted_mask & kSampleBit) != 0; }
 
-// A SIGURG that is not ours goes where the program wants it.
+// A SIGURG that is not ours goes where the program wants it, once it is not blocked there.
 void forward_to_program(int signal, siginfo_t* info, void* context) {
+  if (blocked_by_program()) {  // as in the kernel, a second one of the same number is dropped
+    if (!thread_local_state.held_signal && thread_local_state.block) thread_local_state.block->held_info = *info;
+    thread_local_state.held_signal = 1;
+    return;
+  }
   const auto handler = reinterpret_cast<std::uintptr_t>(program_action.sa_sigaction);
   if (handler == reinterpret_cast<std::uintptr_t>(SIG_DFL) || handler == reinterpret_cast<std::uintptr_t>(SIG_IGN)) return;
   if (program_action.sa_flags & SA_SIGINFO) program_action.sa_sigaction(signal, info, context);
   else program_action.sa_handler(signal);
+}
+
+// What was held back comes again, now that the program unblocked it.
+void deliver_held() {
+  if (!thread_local_state.held_signal || blocked_by_program()) return;
+  thread_local_state.held_signal = 0;
+  const long tid = sys::gettid();
+  if (capture::ThreadBlock* block = thread_local_state.block)
+    sys::call(__NR_rt_tgsigqueueinfo, sys::getpid(), tid, kSampleSignal, sys::arg(&block->held_info));
+  else
+    sys::call(__NR_tgkill, sys::getpid(), tid, kSampleSignal);
 }
 
 }  // namespace
@@ -107,6 +123,14 @@ int virtual_sigmask(int how, const sigset_t* set, sigset_t* old) {
   const long result = sys::call(__NR_rt_sigprocmask, how, set ? sys::arg(&mask) : 0, sys::arg(&before), sizeof before);
   if (sys::failed(result)) return static_cast<int>(-result);
   if (old) word_of(*old) = (before & ~kSampleBit) | (was_blocked ? kSampleBit : 0);  // the first word only, as the kernel does
+  deliver_held();
+  return 0;
+}
+
+int virtual_sigpending(sigset_t* set) {
+  const long result = sys::call(__NR_rt_sigpending, sys::arg(set), sizeof(std::uint64_t));
+  if (sys::failed(result)) return static_cast<int>(-result);
+  if (thread_local_state.held_signal) word_of(*set) |= kSampleBit;
   return 0;
 }
 

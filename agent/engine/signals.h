@@ -15,6 +15,8 @@ bool install_sample_handler(int (*real_sigaction)(int, const struct sigaction*, 
 int virtual_sigaction(int signal, const struct sigaction* action, struct sigaction* old);
 // sigprocmask and pthread_sigmask.
 int virtual_sigmask(int how, const sigset_t* set, sigset_t* old);
+// The program's pending signals: the kernel's, and ours where it waits for the program to unblock it.
+int virtual_sigpending(sigset_t* set);
 // A set handed to sigwait*, signalfd: `copy`, filled with the set less the sampling signal; a null set stays null.
 const sigset_t* without_sample_signal(const sigset_t* set, sigset_t& copy);
 

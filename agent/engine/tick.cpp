@@ -103,6 +103,13 @@ void Session::rearm_all() {
   }
 }
 
+void Session::disarm_all() {
+  for (std::uint32_t slot = 0; slot < threads_.slots(); ++slot) {
+    ThreadBlock* block = threads_.at(slot);
+    if (block && block->state.load(std::memory_order_acquire) == capture::ThreadState::live) capture::disarm_timer(*block);
+  }
+}
+
 AgentCost Session::cost() const {
   AgentCost cost{drain_.samples_of_ended(), drain_.handler_ns_of_ended(), helper.cpu_ns(), 0, 0};
   std::uint64_t threads = 0;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <limits>
@@ -64,8 +65,12 @@ void append_end(DumpAppender& appender, const Aftermath& recorded, bool replaced
                                 "program cannot be preloaded; record it directly ('tailback doctor PROGRAM' tells more)"});
 }
 
+// Growing a dump beyond RLIMIT_FSIZE is to fail with EFBIG, which is told, and not to kill.
+void ignore_file_size_signal() { std::signal(SIGXFSZ, SIG_IGN); }
+
 // What only the launcher knows goes into the dump of the process it started; all others are cut to their length.
 void add_launcher_records(const Aftermath& recorded, const std::vector<DumpSummary>& dumps) {
+  ignore_file_size_signal();
   const DumpSummary* last = last_of_root(dumps, recorded.child.pid);
   for (const DumpSummary& dump : dumps) {
     if (dump.still_running) continue;
