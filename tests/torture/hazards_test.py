@@ -82,7 +82,7 @@ class HazardsTest(Scratch):
         self.same("sudden_ends", "main_thread_ends_first", preexec=limit(resource.RLIMIT_AS, 256 << 20), readable=False)
 
     def test_no_timers_left(self):
-        self.same("thread_ends", "5", preexec=limit(resource.RLIMIT_SIGPENDING, 2))
+        self.same("thread_ends", "5", preexec=limit(resource.RLIMIT_SIGPENDING, 60))
 
     def test_change_of_user(self):
         self.same("changing_identity", "setuid")

@@ -70,7 +70,6 @@ void ignore_file_size_signal() { std::signal(SIGXFSZ, SIG_IGN); }
 
 // What only the launcher knows goes into the dump of the process it started; all others are cut to their length.
 void add_launcher_records(const Aftermath& recorded, const std::vector<DumpSummary>& dumps) {
-  ignore_file_size_signal();
   const DumpSummary* last = last_of_root(dumps, recorded.child.pid);
   for (const DumpSummary& dump : dumps) {
     if (dump.still_running) continue;
@@ -142,6 +141,7 @@ void analyze_and_print(const Aftermath& recorded, const std::vector<DumpSummary>
 }  // namespace
 
 void complete_and_report(const Aftermath& recorded) {
+  ignore_file_size_signal();
   const auto dumps =
       find_dumps(recorded.output, static_cast<std::uint64_t>(recorded.child.pid), recorded.child.started_realtime_ns);
   if (dumps.empty()) {
