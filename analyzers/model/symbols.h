@@ -23,6 +23,7 @@ struct SymbolOptions {
   std::vector<std::string> debug_directories;  // besides /usr/lib/debug
   bool use_debuginfod = false;                 // only when DEBUGINFOD_URLS is set as well
   std::string perf_map_directory = "/tmp";     // where JIT runtimes write perf-PID.map
+  bool debug_data = true;                      // false: the modules' own symbol tables only, at a small part of the time
 };
 
 using FunctionId = std::uint32_t;  // one for each distinct (module, function name); 0 unknown

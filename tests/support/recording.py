@@ -5,6 +5,7 @@ import glob
 import json
 import os
 import resource
+import select
 import shutil
 import signal
 import subprocess
@@ -69,21 +70,18 @@ def run(command, *, cwd=None, env=None, stdin=b"", timeout=60, preexec=None, exe
 
 def wait(process, timeout):
     """(status, rusage) of a child; kills its session when the time is over, which is an error."""
-    deadline = time.monotonic() + timeout
-    pause = 0.001
-    while True:
-        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
-        if pid:
-            code = os.waitstatus_to_exitcode(status)
-            process.returncode = code
-            return (code if code >= 0 else 128 - code), usage
-        if time.monotonic() > deadline:
+    end = os.pidfd_open(process.pid)  # readable at the moment the process ends: looking again and again would round its time up
+    try:
+        if not select.select([end], [], [], timeout)[0]:
             os.killpg(process.pid, signal.SIGKILL)
             os.wait4(process.pid, 0)
             process.returncode = -signal.SIGKILL
             raise AssertionError(f"still running after {timeout} s: {process.args}")
-        time.sleep(pause)
-        pause = min(pause * 1.5, 0.02)
+    finally:
+        os.close(end)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return (process.returncode if process.returncode >= 0 else 128 - process.returncode), usage
 
 
 def record_command(command, *options):

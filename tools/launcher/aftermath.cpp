@@ -81,19 +81,19 @@ void add_launcher_records(const Aftermath& recorded, const std::vector<DumpSumma
   }
 }
 
-void add_symbols(const DumpSummary& dump, const analyzers::Recording& recording, const analyzers::Symbols& symbols) {
-  DumpAppender appender(dump.path, limit_of(dump));
-  if (appender.open()) append_frames(appender, recording, symbols, kMostSymbolBytes);
-  if (!appender.error().empty()) message(fmt::format("cannot add the names of functions to {}: {}", dump.path, appender.error()));
-}
-
-void add_symbols_of_all(const analyzers::Model& model, const std::vector<DumpSummary>& dumps) {
-  const auto closed = [&](const std::string& path) {
-    return std::find_if(dumps.begin(), dumps.end(), [&](const auto& dump) { return dump.path == path && !dump.still_running; });
-  };
-  if (const auto dump = closed(model.recording.path); dump != dumps.end()) add_symbols(*dump, model.recording, *model.symbols);
-  for (const analyzers::Recording& other : model.others)
-    if (const auto dump = closed(other.path); dump != dumps.end()) add_symbols(*dump, other, analyzers::Symbols(other, {}));
+// The recording that was analysed gets all that is known of its frames, any other (model null: each one) the names alone.
+void add_symbols(const std::vector<DumpSummary>& dumps, const analyzers::Model* model) {
+  for (const DumpSummary& dump : dumps) {
+    if (dump.still_running) continue;
+    DumpAppender appender(dump.path, limit_of(dump));
+    if (appender.open()) {
+      if (model && model->recording.path == dump.path)
+        append_frames(appender, model->recording, *model->symbols, kMostSymbolBytes);
+      else
+        append_names(appender, analyzers::read_recording(dump.path, {}), kMostSymbolBytes);
+    }
+    if (!appender.error().empty()) message(fmt::format("cannot add the names of functions to {}: {}", dump.path, appender.error()));
+  }
 }
 
 std::string near_path(const std::string& path) {
@@ -120,22 +120,17 @@ void print_next_steps(const std::vector<DumpSummary>& dumps) {
   message(fmt::format("      tailback export --format pprof -o profile.pb.gz {}", shell_quoted(first)));
 }
 
-void analyze_and_print(const Aftermath& recorded, const std::vector<DumpSummary>& dumps) {
+void analyze_and_print(const std::vector<DumpSummary>& dumps) {
   analyzers::AnalysisOptions options;
-  if (!recorded.quiet) options.progress = progress_line;
+  options.progress = progress_line;
   std::vector<std::string> paths;
-  for (const DumpSummary& dump : dumps)
-    if (paths.size() < kMostAnalyzed) paths.push_back(dump.path);
+  for (const DumpSummary& dump : dumps) paths.push_back(dump.path);
   const auto model = analyzers::load_model(paths, options);
-  add_symbols_of_all(*model, dumps);
-  if (recorded.quiet) return;
+  add_symbols(dumps, model.get());
   const analyzers::Report report = analyzers::analyze(*model, options);
   end_progress();
   const std::string text = text_report(report, {terminal_of(STDERR_FILENO), 10, true});
   std::fputs(("\n" + text + "\n").c_str(), stderr);
-  if (dumps.size() > paths.size())
-    message(
-        fmt::format("of {} dumps the {} busiest were analysed; give others to 'tailback report'", dumps.size(), paths.size()));
 }
 
 }  // namespace
@@ -149,13 +144,21 @@ void complete_and_report(const Aftermath& recorded) {
     return;
   }
   add_launcher_records(recorded, dumps);
+  const std::vector<DumpSummary> busiest(dumps.begin(), dumps.begin() + static_cast<long>(std::min(dumps.size(), kMostAnalyzed)));
   try {
-    analyze_and_print(recorded, dumps);
+    if (recorded.quiet)
+      add_symbols(busiest, nullptr);
+    else
+      analyze_and_print(busiest);
   } catch (const std::exception& error) {  // the program's exit status must survive whatever the analysis meets
     end_progress();
     message(fmt::format("the recording is kept, but could not be analysed: {}", error.what()));
   }
-  if (!recorded.quiet) print_next_steps(dumps);
+  if (recorded.quiet) return;
+  if (dumps.size() > busiest.size())
+    message(
+        fmt::format("of {} dumps the {} busiest were analysed; give others to 'tailback report'", dumps.size(), busiest.size()));
+  print_next_steps(dumps);
 }
 
 }  // namespace tailback::tools

@@ -10,7 +10,7 @@
 
 #include <atomic>
 #include <cerrno>
-#include <cstdlib>
+#include <charconv>
 #include <cstring>
 #include <ctime>
 
@@ -56,9 +56,8 @@ class SignalRelay {
   SignalRelay& operator=(const SignalRelay&) = delete;
 
   // As before construction; in the child before exec, and in the launcher at the end.
-  void restore() {
+  void restore() const {
     for (const auto& [signal, action] : saved_) ::sigaction(signal, &action, nullptr);
-    saved_.clear();
     ::sigprocmask(SIG_SETMASK, &mask_, nullptr);
   }
   void let_in() { ::sigprocmask(SIG_SETMASK, &mask_, nullptr); }
@@ -83,19 +82,54 @@ class SignalRelay {
   std::vector<std::pair<int, struct sigaction>> saved_;
 };
 
-[[noreturn]] void become(const ChildRequest& request, SignalRelay& relay, int error_pipe) {
+// argv and envp of the child, made before it exists: it shares our memory until it executes, and should change none of it but
+// the digits of its own pid.
+class ExecImage {
+ public:
+  explicit ExecImage(const ChildRequest& request) {
+    for (char** at = environ; *at; ++at) set(*at);
+    for (const auto& [name, value] : request.environment) set(name + '=' + value);
+    set(kRootPid + std::string(20, '\0'));
+    for (const std::string& argument : request.arguments) arguments_.push_back(const_cast<char*>(argument.c_str()));
+    for (std::string& variable : variables_) environment_.push_back(variable.data());
+    arguments_.push_back(nullptr);
+    environment_.push_back(nullptr);
+  }
+  void set_root_pid(pid_t pid) {
+    std::string& variable = variables_.back();
+    std::to_chars(variable.data() + kRootPid.size(), variable.data() + variable.size() - 1, pid);
+  }
+  char* const* arguments() const { return arguments_.data(); }
+  char* const* environment() const { return environment_.data(); }
+
+ private:
+  void set(const std::string& variable) {
+    const std::string name = variable.substr(0, variable.find('=') + 1);
+    std::erase_if(variables_, [&](const std::string& other) { return other.starts_with(name); });
+    variables_.push_back(variable);
+  }
+
+  inline static const std::string kRootPid = "TAILBACK_ROOT_PID=";
+  std::vector<std::string> variables_;
+  std::vector<char*> arguments_, environment_;
+};
+
+[[noreturn]] void become(const ChildRequest& request, const SignalRelay& relay, ExecImage& image, int error_pipe) {
   const pid_t self = ::getpid();
-  for (const auto& [name, value] : request.environment) ::setenv(name.c_str(), value.c_str(), 1);
-  ::setenv("TAILBACK_ROOT_PID", std::to_string(self).c_str(), 1);
+  image.set_root_pid(self);
   if (request.before_exec) request.before_exec(self);
-  std::vector<char*> arguments;
-  for (const std::string& argument : request.arguments) arguments.push_back(const_cast<char*>(argument.c_str()));
-  arguments.push_back(nullptr);
   relay.restore();
-  ::execvp(request.path.c_str(), arguments.data());
+  ::execvpe(request.path.c_str(), image.arguments(), image.environment());
   const int error = errno;
   [[maybe_unused]] const ssize_t written = ::write(error_pipe, &error, sizeof error);
   ::_exit(127);
+}
+
+// vfork spares the copy of our page tables. All signals are blocked until the child has put our handlers away.
+[[gnu::noinline]] pid_t spawn(const ChildRequest& request, const SignalRelay& relay, ExecImage& image, int error_pipe) {
+  const pid_t pid = ::vfork();
+  if (pid == 0) become(request, relay, image, error_pipe);
+  return pid;
 }
 
 // 0 once the exec succeeded (the pipe closes with it), else its errno.
@@ -134,8 +168,8 @@ ChildResult run_child(const ChildRequest& request) {
   SignalRelay relay;
   result.started_realtime_ns = now_ns(CLOCK_REALTIME);
   const std::uint64_t began = now_ns(CLOCK_MONOTONIC);
-  result.pid = ::fork();
-  if (result.pid == 0) become(request, relay, error_pipe[1]);
+  ExecImage image(request);
+  result.pid = spawn(request, relay, image, error_pipe[1]);
   const int fork_error = errno;
   ::close(error_pipe[1]);
   if (result.pid < 0) {

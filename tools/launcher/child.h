@@ -16,7 +16,7 @@ struct ChildRequest {
   std::string path;                                              // the file to execute
   std::vector<std::string> arguments;                            // argv, the name first
   std::vector<std::pair<std::string, std::string>> environment;  // set on top of ours
-  std::function<void(pid_t)> before_exec;                        // runs in the child, with its own pid; may be empty
+  std::function<void(pid_t)> before_exec;                        // runs in the child, which shares our memory, with its own pid; may be empty
 };
 
 struct ChildResult {

@@ -45,6 +45,19 @@ std::vector<std::pair<Place, Seen>> places_by_weight(const Recording& recording)
   return sorted;
 }
 
+std::vector<StackId> nodes_of(const std::vector<std::pair<Place, Seen>>& places) {
+  std::vector<StackId> nodes;
+  for (const auto& [place, seen] : places) nodes.push_back(seen.node);
+  return nodes;
+}
+
+void tell_left_out(DumpAppender& dump, const Recording& recording, std::uint64_t left_out) {
+  if (left_out)
+    dump.append(trace::Note{recording.duration_ns,
+                            fmt::format("names of {} frames were left out of the dump; reading it elsewhere needs the same files",
+                                        left_out)});
+}
+
 ModuleId module_at(const Recording& recording, std::uint64_t address) {
   const ModuleRow* found = nullptr;  // one that is still loaded goes before those that were there earlier
   for (const ModuleRow& module : recording.modules)
@@ -89,9 +102,7 @@ class Writer {
 
 void append_frames(DumpAppender& dump, const Recording& recording, const Symbols& symbols, std::uint64_t most_bytes) {
   const auto places = places_by_weight(recording);
-  std::vector<StackId> nodes;
-  for (const auto& [place, seen] : places) nodes.push_back(seen.node);
-  symbols.resolve_all(nodes);
+  symbols.resolve_all(nodes_of(places));
 
   Writer writer(dump, symbols, most_bytes);
   const auto start_of_threads = [&](std::uint64_t routine, std::uint64_t argument) {
@@ -103,10 +114,32 @@ void append_frames(DumpAppender& dump, const Recording& recording, const Symbols
   for (const ThreadGroupRow& group : recording.thread_groups) starts.emplace(group.start_routine, group.start_argument);
   for (const auto& [routine, argument] : starts) start_of_threads(routine, argument);
   for (const auto& [place, seen] : places) writer.frames(place, symbols.frames(seen.node));
-  if (writer.left_out())
-    dump.append(trace::Note{recording.duration_ns,
-                            fmt::format("names of {} frames were left out of the dump; reading it elsewhere needs the same files",
-                                        writer.left_out())});
+  tell_left_out(dump, recording, writer.left_out());
+}
+
+void append_names(DumpAppender& dump, const Recording& recording, std::uint64_t most_bytes) {
+  SymbolOptions options;
+  options.debug_data = false;
+  const Symbols symbols(recording, options);
+  auto places = places_by_weight(recording);
+  std::sort(places.begin(), places.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::uint64_t left_out = 0;
+  trace::Symbol symbol;  // from the first to the last address seen of one function
+  FunctionId function = 0;
+  const auto write = [&] {
+    if (function && (dump.added_bytes() > most_bytes || !dump.append(symbol))) ++left_out;
+    function = 0;
+  };
+  for (const auto& [place, seen] : places) {
+    const FunctionId here = symbols.frames(seen.node).back().function;
+    if (here != function || place.first != symbol.module) write();
+    if (!symbols.resolved(here)) continue;
+    if (function == 0) symbol = {place.first, place.second, 1, symbols.linkage_name(here)};
+    symbol.size = place.second - symbol.start + 1;
+    function = here;
+  }
+  write();
+  tell_left_out(dump, recording, left_out);
 }
 
 }  // namespace tailback::tools

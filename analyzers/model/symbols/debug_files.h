@@ -14,6 +14,7 @@ namespace tailback::analyzers {
 struct DebugSearch {
   std::vector<std::string> directories;  // searched in order: the user's, then /usr/lib/debug
   bool use_debuginfod = false;
+  bool debug_data = true;  // false: nothing but the module's own symbol table is asked
 };
 
 // The module's own file by its recorded path, else a whole copy in a user's directory. `refused` becomes true when a file is

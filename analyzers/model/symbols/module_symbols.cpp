@@ -25,14 +25,7 @@ void ModuleSymbols::open() {
   opened_ = true;
   module_ = find_module_file(path_, build_id_, search_, status_.refused);
   status_.file_found = module_ != nullptr;
-  const bool own_data = module_ && has_debug_data(*module_);
-  if (!own_data) debug_ = find_debug_file(module_.get(), path_, build_id_, search_);
-  if (const ElfFile* described = own_data ? module_.get() : debug_.get(); described && has_debug_data(*described)) {
-    // A second handle: the index closes and reopens its own to bound memory.
-    auto file = ElfFile::open(described->path());
-    if (file && file->build_id() == described->build_id())
-      dwarf_ = DwarfIndex::open(std::move(file), find_alternate_file(*described, search_), id_, names_);
-  }
+  if (search_.debug_data) open_debug_data();
   if (debug_) symbols_.add(*debug_);
   if (module_) {
     symbols_.add(*module_);
@@ -41,6 +34,17 @@ void ModuleSymbols::open() {
   symbols_.build();
   status_.debug_data = dwarf_ != nullptr;
   status_.symbols = symbols_.has_functions();
+}
+
+void ModuleSymbols::open_debug_data() {
+  const bool own_data = module_ && has_debug_data(*module_);
+  if (!own_data) debug_ = find_debug_file(module_.get(), path_, build_id_, search_);
+  const ElfFile* described = own_data ? module_.get() : debug_.get();
+  if (!described || !has_debug_data(*described)) return;
+  // A second handle: the index closes and reopens its own to bound memory.
+  auto file = ElfFile::open(described->path());
+  if (file && file->build_id() == described->build_id())
+    dwarf_ = DwarfIndex::open(std::move(file), find_alternate_file(*described, search_), id_, names_);
 }
 
 FunctionId ModuleSymbols::symbol_function(std::uint64_t address) {

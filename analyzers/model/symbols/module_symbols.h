@@ -41,6 +41,7 @@ class ModuleSymbols {
 
  private:
   void open();
+  void open_debug_data();
   FunctionId symbol_function(std::uint64_t address);
 
   const ModuleId id_;

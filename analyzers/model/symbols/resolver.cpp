@@ -43,6 +43,7 @@ Resolver::Resolver(const Recording& recording, const SymbolOptions& options) : r
   search_.directories = options.debug_directories;
   search_.directories.emplace_back("/usr/lib/debug");
   search_.use_debuginfod = options.use_debuginfod;
+  search_.debug_data = options.debug_data;
   if (recorded_here(recording)) perf_map_path_ = fmt::format("{}/perf-{}.map", options.perf_map_directory, recording.session.pid);
   perf_map_not_before_ = process_start(recording.session);
   std::unordered_map<std::string, std::shared_ptr<ModuleSymbols>> by_file;
