@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where the library comes to life and ends: one constructor, one destructor, and the handlers around fork. Nothing else in
 // the library runs on its own.
+#include "agent/capture/pages.h"
+#include "agent/engine/exec_image.h"
 #include "agent/engine/session.h"
 #include "preload/real.h"
 
@@ -18,7 +20,11 @@ __attribute__((constructor)) void start() {
   if (_dl_find_object(reinterpret_cast<void*>(&start), &own) == 0)
     session.unwinder.hide({reinterpret_cast<std::uint64_t>(own.dlfo_map_start), reinterpret_cast<std::uint64_t>(own.dlfo_map_end)});
   session.start(environ, {tailback::real::sigaction_, tailback::real::pthread_create_});
-  if (!tailback::capture::recording()) return;
+  if (!session.followed()) return;
+  // Children that libc starts by itself (system, popen) get the environment as it is: it is to say whose children they are.
+  tailback::engine::ExecEnvironment children(environ);
+  if (const std::size_t bytes = children.plan(tailback::engine::ImageKind::takes_library, session.root_pid()))
+    if (void* memory = tailback::capture::map_pages(tailback::capture::round_to_pages(bytes))) environ = const_cast<char**>(children.build(memory));
   __register_atfork([] { session.before_fork(); }, [] { session.after_fork_in_parent(); }, [] { session.after_fork_in_child(); },
                     __dso_handle);
 }

@@ -7,6 +7,7 @@
 
 TAILBACK_HOOK int dlclose(void* handle) {
   const auto real_close = TAILBACK_REAL(dlclose);
+  tailback::engine::session.wake_up();  // what a forked child knows of the code must not go stale
   if (!tailback::capture::recording()) return real_close(handle);
   auto& code = tailback::engine::session.code;
   code.begin_unload();

@@ -37,6 +37,7 @@ void tailback_thread_end(void* block) { session.end_thread(static_cast<ThreadBlo
 
 TAILBACK_HOOK int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*routine)(void*), void* argument) {
   const auto real_create = TAILBACK_REAL(pthread_create);
+  session.wake_up();
   const Scope scope;
   ThreadBlock* block = scope.on() ? session.prepare_thread(scope, routine, argument, stack_bytes(attributes)) : nullptr;
   if (!block) return real_create(thread, attributes, routine, argument);
@@ -47,6 +48,7 @@ TAILBACK_HOOK int pthread_create(pthread_t* thread, const pthread_attr_t* attrib
 
 TAILBACK_HOOK int thrd_create(thrd_t* thread, thrd_start_t routine, void* argument) {
   const auto real_create = TAILBACK_REAL(thrd_create);
+  session.wake_up();
   const Scope scope;
   const auto entry = reinterpret_cast<void* (*)(void*)>(reinterpret_cast<void (*)()>(routine));
   ThreadBlock* block = scope.on() ? session.prepare_thread(scope, entry, argument, stack_bytes(nullptr)) : nullptr;

@@ -5,10 +5,17 @@
 // A function that this libc lacks is nullptr and its hook cannot have been called.
 #pragma once
 #include <dlfcn.h>
+#include <grp.h>
+#include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/select.h>
 #include <sys/signalfd.h>
 #include <threads.h>
 #include <unistd.h>
@@ -16,6 +23,7 @@
 extern "C" {
 // Declared by <signal.h> under other feature macros only.
 sighandler_t bsd_signal(int signal, sighandler_t handler);
+int execveat(int dir, const char* path, char* const arguments[], char* const environment[], int flags);
 }
 
 namespace tailback::real {

@@ -101,20 +101,21 @@ bool set_timer(int timer, std::uint64_t first_ns, std::uint64_t period_ns) {
   return !sys::failed(sys::call(__NR_timer_settime, timer, 0, sys::arg(&spec), 0));
 }
 
-bool create_timer(ThreadBlock& thread) {
+// A timer on the thread's CPU clock, its first expiry at a random phase; -1: the kernel refused.
+int create_timer(int tid, std::uint64_t seed) {
   sigevent event{};
   event.sigev_notify = SIGEV_THREAD_ID;
   event.sigev_signo = kSampleSignal;
   event.sigev_value.sival_ptr = reinterpret_cast<void*>(kTimerCookie);
-  event._sigev_un._tid = thread.tid;
+  event._sigev_un._tid = tid;
   int timer = -1;
-  const clockid_t clock = (~static_cast<clockid_t>(thread.tid) << 3) | 6;  // that thread's scheduler clock
-  if (sys::failed(sys::call(__NR_timer_create, clock, sys::arg(&event), sys::arg(&timer)))) return false;
+  const clockid_t clock = (~static_cast<clockid_t>(tid) << 3) | 6;  // that thread's scheduler clock
+  if (sys::failed(sys::call(__NR_timer_create, clock, sys::arg(&event), sys::arg(&timer)))) return -1;
   const std::uint64_t period = sampling.period_ns.load(std::memory_order_relaxed);
-  const std::uint64_t seed = monotonic_ns() ^ (thread.id << 40);
-  const std::uint64_t first = 1 + random_below(static_cast<std::uint32_t>(period < 0xffffffffu ? period : 0xffffffffu), seed);
-  thread.timer = timer;
-  return set_timer(timer, first, period);
+  const std::uint64_t first = 1 + random_below(static_cast<std::uint32_t>(period < 0xffffffffu ? period : 0xffffffffu), monotonic_ns() ^ seed);
+  if (set_timer(timer, first, period)) return timer;
+  sys::call(__NR_timer_delete, timer);
+  return -1;
 }
 
 }  // namespace
@@ -123,19 +124,30 @@ constinit std::atomic<std::uint32_t>* master_switch = &switched_off;
 constinit SamplingContext sampling{};
 
 void on_sample_signal(int signal, siginfo_t* info, void* context) {
-  if (info->si_code != SI_TIMER || reinterpret_cast<std::uintptr_t>(info->si_value.sival_ptr) != kTimerCookie) {
+  if (!is_own_signal(*info)) {
     if (sampling.hooks.foreign_signal) sampling.hooks.foreign_signal(signal, info, context);
     return;
   }
+  if (!recording() && sampling.hooks.used) sampling.hooks.used();
   ThreadBlock* thread = thread_local_state.block;
   if (!thread || !recording()) return;
   take_sample(*thread, *info, *static_cast<const ucontext_t*>(context));
 }
 
 bool arm_timer(ThreadBlock& thread) {
-  if (sampling.timers.fetch_add(1, std::memory_order_relaxed) < sampling.most_timers && create_timer(thread)) return true;
+  if (sampling.timers.fetch_add(1, std::memory_order_relaxed) < sampling.most_timers) {
+    thread.timer = create_timer(thread.tid, thread.id << 40);
+    if (thread.timer >= 0) return true;
+  }
   sampling.timers.fetch_sub(1, std::memory_order_relaxed);
   return false;
+}
+
+int arm_ownerless_timer(int tid) { return sampling.most_timers ? create_timer(tid, static_cast<std::uint64_t>(tid) << 40) : -1; }
+
+void own_timer(ThreadBlock& thread, int timer) {
+  thread.timer = timer;
+  sampling.timers.fetch_add(1, std::memory_order_relaxed);
 }
 
 void disarm_timer(ThreadBlock& thread) {
@@ -148,6 +160,14 @@ void disarm_timer(ThreadBlock& thread) {
 void rearm_timer(ThreadBlock& thread) {
   const std::uint64_t period = sampling.period_ns.load(std::memory_order_relaxed);
   if (thread.timer >= 0) set_timer(thread.timer, period, period);
+}
+
+void pause_timer(ThreadBlock& thread) {
+  if (thread.timer >= 0) set_timer(thread.timer, 0, 0);
+}
+
+bool is_own_signal(const siginfo_t& info) {
+  return info.si_code == SI_TIMER && reinterpret_cast<std::uintptr_t>(info.si_value.sival_ptr) == kTimerCookie;
 }
 
 std::uint64_t affordable_timers() {

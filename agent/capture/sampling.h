@@ -17,6 +17,7 @@ namespace tailback::capture {
 inline constexpr int kSampleSignal = SIGURG;
 
 struct SamplingHooks {
+  void (*used)();                                                        // a timer expired while nothing is recorded; may be null
   void (*after_sample)(ThreadBlock& thread);                             // at the end of each sample; may be null
   void (*foreign_signal)(int signal, siginfo_t* info, void* context);    // a SIGURG that is not ours
 };
@@ -40,6 +41,13 @@ void on_sample_signal(int signal, siginfo_t* info, void* context);
 // (RLIMIT_SIGPENDING, thread gone); the thread then has no stacks. Any thread may call it for any other.
 bool arm_timer(ThreadBlock& thread);
 void disarm_timer(ThreadBlock& thread);
+// The same for a thread that has no block yet: the timer's number, or -1. It is given to the block later, if ever.
+int arm_ownerless_timer(int tid);
+void own_timer(ThreadBlock& thread, int timer);
+// Stops a timer until rearm_timer(); from any context.
+void pause_timer(ThreadBlock& thread);
+// Whether a signal came from one of these timers.
+bool is_own_signal(const siginfo_t& info);
 // Sets the period anew, after a change of sampling.period_ns.
 void rearm_timer(ThreadBlock& thread);
 

@@ -3,8 +3,6 @@
 // (initial-exec, no constructor, no destructor). Blocks are never unmapped: a thread's last frees and signals may come after
 // its end was seen. They are reused once the engine has collected them.
 #pragma once
-#include <signal.h>
-
 #include <atomic>
 #include <cstdint>
 
@@ -43,14 +41,13 @@ struct ThreadBlock {
   void* (*entry)(void*);                        // what the new thread is to call
   void* entry_argument;
   std::uint64_t inherited_mask;                 // its creator's ThreadLocal::wanted_mask
+  bool inherits_given_back;                     // and given_back
   StackBounds stack;
   std::uint64_t cpu_base_ns;  // CPU time before the recording began
 
   std::int32_t timer;  // kernel timer id, -1 none
   std::atomic<std::uint64_t> samples, sampled_ns, lost_ns, handler_ns;
   SampleRing ring;
-
-  siginfo_t held_info;  // of ThreadLocal::held_signal
 
   ThreadCounters last;  // final figures once ended
   char name[16];
@@ -69,8 +66,10 @@ struct ThreadLocal {
   ThreadBlock* block;
   std::uint32_t in_agent;      // depth of agent code on this thread: hooks inside hooks pass straight through
   std::uint32_t holds_drain;   // this thread took the drain lock around a fork
-  std::uint32_t held_signal;   // the program's own signal of our number came while the program had it blocked
+  std::uint32_t given_back;    // the sampling signal is really blocked here: one of the program's own waits for it
+  std::uint32_t wait_mask;     // in a call that waits with a mask of its own: 1, once the signal was given back before: 2
   std::uint64_t wanted_mask;   // bits of our signals that the program believes it has blocked
+  std::uint64_t waiting_set;   // of a sigwait under way, without our bit, which comes in when the signal is given back
 };
 static_assert(sizeof(ThreadLocal) <= 128);
 

@@ -164,6 +164,22 @@ void DumpFile::finish() {
   sys::close(static_cast<int>(fd));
 }
 
+void DumpFile::discard() {
+  if (state_ == DumpState::closed) return;
+  sys::call(__NR_unlink, sys::arg(path_));
+  state_ = DumpState::closed;
+}
+
+void DumpFile::hide_unused() {
+  if (file_) sys::call(__NR_mprotect, sys::arg(file_ + populated_bytes_), static_cast<long>(mapped_bytes_ - populated_bytes_), PROT_NONE);
+}
+
+void DumpFile::show_unused() {
+  if (!file_) return;
+  sys::call(__NR_munlock, sys::arg(file_), static_cast<long>(mapped_bytes_));
+  sys::call(__NR_mprotect, sys::arg(file_ + populated_bytes_), static_cast<long>(mapped_bytes_ - populated_bytes_), PROT_READ | PROT_WRITE);
+}
+
 void DumpFile::abandon() {
   if (file_) sys::munmap(file_, mapped_bytes_);
   file_ = nullptr;

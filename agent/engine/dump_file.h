@@ -38,6 +38,11 @@ class DumpFile {
   // Marks the end of the recording in order, seals, and cuts the file to its used length (through the path, checked to be
   // the same file). The mapping stays: nothing that still runs may fault.
   void finish();
+  // Takes the file away again: it was not worth keeping. The mapping stays.
+  void discard();
+  // Around mlockall: makes the window beyond what is populated inaccessible, and, at the end, accessible again and not locked.
+  void hide_unused();
+  void show_unused();
   // After fork, in the child: forgets the parent's file without touching it.
   void abandon();
 

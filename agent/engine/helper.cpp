@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/engine/helper.h"
 
+#include <errno.h>
 #include <linux/futex.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -91,6 +92,20 @@ bool Helper::stop(std::uint64_t wait_ns) {
     wait_on(alive_, 1, end - now);
   }
   state_.store(kOff, std::memory_order_release);
+  return true;
+}
+
+void Helper::look() { wake(state_); }
+
+bool Helper::join(std::uint64_t wait_ns) {
+  const int tid = tid_.load(std::memory_order_acquire);
+  const std::uint64_t end = capture::monotonic_ns() + wait_ns;
+  if (!stop(wait_ns)) return false;
+  while (tid && sys::call(__NR_tgkill, sys::getpid(), tid, 0) != -ESRCH) {
+    if (capture::monotonic_ns() >= end) return false;
+    const timespec moment{0, 20'000};
+    sys::call(__NR_nanosleep, sys::arg(&moment));
+  }
   return true;
 }
 

@@ -16,6 +16,10 @@ class Helper {
   void start(Session& owner);
   // Asks it to stop and waits, at most so long. After that nothing of it touches the session any more, or false.
   bool stop(std::uint64_t wait_ns);
+  // Lets it do its work now.
+  void look();
+  // The same as stop, until the kernel has forgotten the thread: some calls look at the number of threads, or act on each of them.
+  bool join(std::uint64_t wait_ns);
   // In a forked child the thread does not exist.
   void forget();
 

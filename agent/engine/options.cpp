@@ -56,11 +56,6 @@ bool parse_seconds(std::string_view text, std::uint64_t& value) {
   return digit_seen;
 }
 
-bool parse_text(const char* text, const char*& value) {
-  if (!*text) return false;
-  value = text;
-  return true;
-}
 
 // TAILBACK_MAX_SIZE -> max_size
 std::string_view option_name(std::string_view environment, char* buffer, std::size_t size) {
@@ -72,7 +67,21 @@ std::string_view option_name(std::string_view environment, char* buffer, std::si
 
 }  // namespace
 
+const char* Options::keep(const char* text) {
+  if (texts_used_ >= sizeof texts_) return nullptr;
+  Text copy(texts_ + texts_used_, sizeof texts_ - texts_used_);
+  copy.add(text);
+  if (copy.overflowed()) return nullptr;
+  texts_used_ += copy.view().size() + 1;
+  return copy.view().data();
+}
+
 void Options::read(char** environment) {
+  const auto parse_text = [this](const char* text, const char*& value) {
+    const char* kept = *text ? keep(text) : nullptr;
+    if (kept) value = kept;
+    return kept != nullptr;
+  };
 #define OPTION(field, name, kind, value, says)                                   \
   if (const char* given = lookup(environment, name); given && !parse_##kind(given, field)) rejected = name;
 #include "agent/engine/options.def"

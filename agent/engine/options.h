@@ -24,10 +24,20 @@ struct Options {
 
   const char* rejected = nullptr;  // name of the last variable whose value could not be read
 
-  // `environment`: as environ. Texts point into it.
+  // `environment`: as environ. Texts are copied: servers write their titles over the environment that they were started with.
   void read(char** environment);
   // Calls visit(name, value as text) for each option.
   void for_each(void (*visit)(void* context, std::string_view name, std::string_view value), void* context) const;
+
+  Options() = default;
+  Options(const Options&) = delete;  // texts point into the object
+  Options& operator=(const Options&) = delete;
+
+ private:
+  const char* keep(const char* text);  // nullptr: no room
+
+  char texts_[kOptionTextBytes] = {};
+  std::size_t texts_used_ = 0;
 };
 
 }  // namespace tailback::engine

@@ -11,8 +11,9 @@ enum class RunDelaySource { none, schedstat };  // as in machine.run_delay_sourc
 // Which source of run-queue delay this kernel offers (schedstat reads as zeros on some).
 RunDelaySource probe_run_delay_source();
 
-// The calling thread's own final figures; `with_run_delay`: worth the 3 us of reading schedstat.
-void read_own_counters(capture::ThreadBlock& block, bool with_run_delay);
+// The calling thread's own final figures. One that lived long is worth its name and, where the kernel has it, the 3 us of reading
+// its run-queue delay. A thread of which the recording saw only a part counts as long-lived.
+void read_own_counters(capture::ThreadBlock& block, bool long_lived, bool run_delay);
 
 class ThreadSampler {
  public:

@@ -84,10 +84,13 @@ void Session::start(char** environment, const RealCalls& real) {
   if (child && !options_.follow_children) return;
   lazy_ = child;
   capture::init_clock();
-  if (!init_tables() || !install_handler()) return;
-  ready_ = true;
-  adopt_main_thread();
-  begin_recording();
+  if (sys::failed(sys::call(__NR_getcwd, sys::arg(folder_), sizeof folder_))) folder_[0] = 0;
+  Text(program_, sizeof program_).add(program_name());  // now: the program may write over what it was started with
+  if (!install_handler()) return;
+  started_ns_ = capture::monotonic_ns();
+  root_pid_ = child ? options_.root_pid : pid_;
+  followed_ = true;
+  if (!lazy_ || !begin_dormant()) wake();
 }
 
 bool Session::init_tables() {
@@ -95,7 +98,6 @@ bool Session::init_tables() {
   if (!page || sys::failed(sys::madvise(page, capture::kPageBytes, kMadvWipeOnFork))) return false;
   master_ = static_cast<std::atomic<std::uint32_t>*>(page);
   read_link("/proc/self/exe", executable_, sizeof executable_);
-  if (sys::failed(sys::call(__NR_getcwd, sys::arg(folder_), sizeof folder_))) folder_[0] = 0;
   return code.init(executable_) && stacks_.init(kMaxNodes) && unwinder.init(code, stacks_) && threads_.init() &&
          stack_writer_.init(code, stacks_, unwinder, dump_, kMaxNodes) && aggregate_.init() && detail_.init() &&
          drain_.init(threads_, stack_writer_, aggregate_, detail_, dump_);
@@ -106,6 +108,7 @@ bool Session::install_handler() {
   capture::sampling.tick_ns = capture::cpu_timer_tick_ns();
   capture::sampling.most_timers = capture::affordable_timers();
   capture::sampling.period_ns.store(1'000'000'000 / options_.frequency);
+  capture::sampling.hooks.used = [] { session.wake_up(); };
   capture::sampling.hooks.after_sample = [](ThreadBlock& thread) { session.after_sample(thread); };
   return install_sample_handler(real_.sigaction);
 }
@@ -116,7 +119,7 @@ void Session::adopt_main_thread() {
   block->id = threads_.next_id();
   block->tid = static_cast<std::int32_t>(pid_);
   block->flags = capture::kThreadMain;
-  block->start_ns = capture::monotonic_ns();
+  block->start_ns = started_ns_;
   rlimit limit{};
   sys::call(__NR_prlimit64, 0, RLIMIT_STACK, 0, sys::arg(&limit));
   // The kernel keeps mappings out of the stack's room to grow, as far as the limit goes; with no limit, trust 8 MiB.
@@ -130,19 +133,20 @@ void Session::adopt_main_thread() {
 
 // The common part of a start and of a forked child: a recording of the calling thread and whatever it creates.
 void Session::begin_recording() {
-  started_ns_ = capture::monotonic_ns();
   capture::sampling.session_start_ns = started_ns_;
   last_second_ns_ = last_tick_ns_ = idle_ticks_ = seconds_ = 0;
   alone_until_ns_ = handler_drain_ns_ = 0;
   drain_.begin(started_ns_);
   detail_.reset();
   governor_.begin(capture::sampling.period_ns.load());
-  dump_failed_ = false;
+  dump_failed_ = opened_early_ = false;
   ThreadBlock* block = thread_local_state.block;
   if (!lazy_ && options_.delay_ns == 0) open_dump();
   master_->store(1, std::memory_order_release);
   capture::master_switch = master_;
-  if (block && options_.delay_ns == 0 && !arm(*block)) block->flags |= capture::kThreadUnsampled;
+  if (block && dormant_timer_ >= 0) capture::own_timer(*block, dormant_timer_);
+  else if (block && options_.delay_ns == 0 && !arm(*block)) block->flags |= capture::kThreadUnsampled;
+  dormant_timer_ = -1;
   if (options_.delay_ns || options_.duration_ns) helper.start(*this);
 }
 
@@ -174,7 +178,7 @@ void Session::expand_output(char* path, std::size_t size) const {
     }
     switch (pattern[++i]) {
       case 'p': text.add_number(pid_); break;
-      case 'e': text.add(program_name()); break;
+      case 'e': text.add(program_); break;
       case 'h': text.add(read_machine_names().nodename); break;
       default: text.add_char(pattern[i]);
     }
@@ -233,13 +237,24 @@ void Session::write_preamble() {
 }
 
 void Session::end(EndReason reason, std::uint64_t status) {
+  if (dormant_ && is_this_process()) {
+    if (lived_long()) {
+      wake();
+    } else {
+      dormant_ = false;
+      if (reason == EndReason::stopped) sys::call(__NR_timer_delete, dormant_timer_);
+    }
+  }
   if (!ready_ || !capture::recording() || !is_this_process()) return;
   ++thread_local_state.in_agent;
   helper.stop(kLockWaitNs);
   if (lock_.lock_within(kLockWaitNs)) {
     master_->store(0, std::memory_order_release);
+    followed_ = reason == EndReason::exec;  // which may fail
     if (reason == EndReason::stopped) disarm_all();
-    if (dump_.state() != DumpState::closed || (worth_a_file(since_start()) && open_dump())) write_last_records(reason, status);
+    const bool worth = worth_a_file();
+    if (opened_early_ && !worth) dump_.discard();
+    else if (dump_.state() != DumpState::closed || (worth && open_dump())) write_last_records(reason, status);
     lock_.unlock();
   }
   --thread_local_state.in_agent;
@@ -266,69 +281,6 @@ void Session::write_last_records(EndReason reason, std::uint64_t status) {
   dump_.append(trace::ClockPair{now, capture::realtime_ns()});
   dump_.append(trace::SessionEnd{now, static_cast<std::uint64_t>(reason), status});
   dump_.finish();
-}
-
-void Session::before_fork() {
-  if (!ready_ || !capture::recording()) return;
-  ++thread_local_state.in_agent;
-  thread_local_state.holds_drain = lock_.lock_within(kLockWaitNs);
-}
-
-void Session::after_fork_in_parent() {
-  if (!ready_ || !capture::recording()) return;
-  if (thread_local_state.holds_drain) lock_.unlock();
-  thread_local_state.holds_drain = 0;
-  --thread_local_state.in_agent;
-}
-
-// Only the forking thread exists here. Tables of code and stacks stay true (same addresses); threads, dump and helper were
-// the parent's.
-void Session::after_fork_in_child() {
-  if (!ready_ || capture::thread_local_state.in_agent == 0) return;
-  --thread_local_state.in_agent;
-  thread_local_state.holds_drain = 0;
-  lock_.reset();
-  helper.forget();
-  dump_.abandon();
-  code.after_fork();
-  capture::sampling.timers.store(0);
-  pid_ = static_cast<std::uint64_t>(sys::getpid());
-  ThreadBlock* own = thread_local_state.block;
-  for (std::uint32_t slot = 0; slot < threads_.slots(); ++slot) {
-    ThreadBlock* block = threads_.at(slot);
-    if (!block || block == own || block->state.load(std::memory_order_relaxed) == ThreadState::free) continue;
-    block->timer = -1;  // timers are not inherited
-    threads_.release(block);
-  }
-  if (!own || !options_.follow_children) return;
-  own->id = 1;
-  own->tid = static_cast<std::int32_t>(pid_);
-  own->flags = capture::kThreadMain;
-  own->start_ns = capture::monotonic_ns();
-  own->creator = 0;
-  own->creation_stack = 0;
-  own->timer = -1;
-  own->cpu_base_ns = capture::thread_cpu_ns();
-  own->samples = own->sampled_ns = own->lost_ns = own->handler_ns = 0;
-  own->announced = false;
-  own->written_cpu_ns = 0;
-  own->written_name[0] = 0;
-  own->ring.clear();
-  origin_ = Origin::forked;
-  lazy_ = true;
-  begin_recording();
-}
-
-void Session::before_exec() {
-  if (!ready_ || !capture::recording() || !is_this_process()) return;
-  end(EndReason::exec, 0);
-}
-
-void Session::after_failed_exec() {
-  if (!ready_ || capture::recording() || !is_this_process() || !thread_local_state.block) return;
-  // The dump that before_exec() closed is complete; what follows goes to the next free name.
-  capture::disarm_timer(*thread_local_state.block);
-  begin_recording();
 }
 
 }  // namespace tailback::engine

@@ -8,7 +8,8 @@
 //   end()              master switch off -> last drain -> last counters -> dump closed in order
 //
 // "Alone": a process with one thread has no helper; its own samples carry the work. The helper starts with the second thread.
-// A forked child, and an exec'd child of a recorded process, is "lazy": no file until it used or lived 50 ms.
+// A forked child, and an exec'd child of a recorded process, is "lazy": no file until it used or lived 50 ms. Until its first
+// sample, thread or late end it is "dormant": it has a timer, and nothing else of the agent is there or touched.
 #pragma once
 #include <pthread.h>
 #include <signal.h>
@@ -38,6 +39,11 @@ class Session {
   void start(char** environment, const RealCalls& real);
   void end(EndReason reason, std::uint64_t status);
 
+  // A dormant process is about to do what must be recorded.
+  void wake_up() {
+    if (dormant_) wake();
+  }
+
   // Threads (agent/engine/threads.cpp). prepare_thread: in the creating thread; nullptr: the new thread goes unrecorded.
   capture::ThreadBlock* prepare_thread(const capture::Scope& scope, void* (*entry)(void*), void* argument, std::uint64_t stack_bytes);
   void cancel_thread(capture::ThreadBlock* block);         // creation failed
@@ -50,16 +56,28 @@ class Session {
   void after_fork_in_parent();
   void after_fork_in_child();
 
-  // exec in place: everything to the dump before, as if nothing had been after a failure.
+  // exec in place: everything to the dump before, as if nothing had been after a failure. Also called in vfork children.
   void before_exec();
   void after_failed_exec();
+
+  // The process is about to lose rights or its view of the file system: a dump that waits to be worth it is opened now.
+  void open_dump_early();
+  // Until the matching call the agent has no thread; false: it had none. Returns when the kernel has forgotten the thread.
+  bool pause_helper();
+  void resume_helper();
+  void end_before_sandbox();
+  // Around mlockall: what is not used of the dump's window must not be made resident.
+  void before_locking_memory();
+  void after_locking_memory();
 
   // The sampling handler's epilogue in a process with one thread.
   void after_sample(capture::ThreadBlock& thread);
   // The helper's work, each quarter of a second. Returns false when it should end (nothing left to record).
   bool tick();
 
+  bool followed() const { return followed_; }
   bool is_this_process() const;
+  std::uint64_t root_pid() const { return root_pid_; }  // of the process that was started to be recorded; 0: nothing is
   void set_real(const RealCalls& real) { real_ = real; }
   const RealCalls& real() const { return real_; }
 
@@ -69,11 +87,15 @@ class Session {
  private:
   friend class Helper;
   bool init_tables();
+  bool begin_dormant();
+  void wake();
+  void forget_parent();
+  bool lived_long() const;
   bool install_handler();
   void adopt_main_thread();
   bool arm(capture::ThreadBlock& block);
   bool open_dump();
-  bool worth_a_file(std::uint64_t now_ns) const;
+  bool worth_a_file() const;
   void expand_output(char* path, std::size_t size) const;
   void write_preamble();
   void write_failure(const char* what, long error);
@@ -105,10 +127,14 @@ class Session {
   std::atomic<std::uint32_t>* master_ = nullptr;  // on its own page, zero in forked children
   Origin origin_ = Origin::preloaded;
   bool ready_ = false;       // tables exist
+  bool followed_ = false;    // this process is recorded, or will be once it is worth it
+  bool dormant_ = false;
+  int dormant_timer_ = -1;
   bool lazy_ = false;        // a file only when worth it
   bool dump_failed_ = false;
-  bool main_left_ = false;
-  std::uint64_t pid_ = 0;
+  bool opened_early_ = false;  // before the process was worth a file
+  std::atomic<bool> main_left_{false};
+  std::uint64_t pid_ = 0, root_pid_ = 0;
   std::uint64_t started_ns_ = 0;      // CLOCK_MONOTONIC
   std::uint64_t last_second_ns_ = 0;  // since start
   std::uint64_t last_tick_ns_ = 0;
@@ -117,6 +143,7 @@ class Session {
   std::uint64_t hooked_threads_ = 0;
   std::uint64_t alone_until_ns_ = 0;  // end of the stretch in which each sample was kept singly
   std::uint64_t handler_drain_ns_ = 0;
+  char program_[256] = {};
   char executable_[4096] = {};
   char folder_[4096] = {};            // current folder at the start, for a relative output
 };

@@ -12,22 +12,16 @@ using capture::ThreadBlock;
 namespace {
 constexpr std::uint64_t kSecondNs = 1'000'000'000;
 constexpr std::uint64_t kFlushNs = 700'000'000;        // with the tick's 250 ms below one second: what a SIGKILL may cost
-constexpr std::uint64_t kWorthNs = 50'000'000;         // a lazy process gets a file after so much life or CPU time
 constexpr std::uint64_t kLateNs = 200'000'000;         // a helper that wakes so late was kept from running
 constexpr std::uint64_t kThreadBudgetNs = 3'000'000;   // reading threads' counters, each second
 constexpr std::uint64_t kTickNs = 250'000'000;
 }  // namespace
 
-bool Session::worth_a_file(std::uint64_t now_ns) const {
-  if (!lazy_) return true;
-  return now_ns >= kWorthNs || threads_.slots() > 1 || capture::process_cpu_ns() >= kWorthNs;
-}
-
 // In the handler: no helper, so this thread's samples go to the dump at once.
 void Session::after_sample(ThreadBlock& thread) {
   if (helper.running() || !lock_.try_lock()) return;
   const std::uint64_t now = since_start();
-  if (dump_.state() == DumpState::open || (worth_a_file(now) && open_dump())) {
+  if (dump_.state() == DumpState::open || (worth_a_file() && open_dump())) {
     drain_.thread(thread, alone_until_ns_ == 0);
     if (now - last_tick_ns_ >= kTickNs) {  // its clock, so that a kill leaves no samples without one
       last_tick_ns_ = now;
@@ -42,7 +36,7 @@ bool Session::tick() {
   if (!lock_.try_lock()) return true;
   const std::uint64_t now = since_start();
   if (options_.delay_ns && now < options_.delay_ns) return lock_.unlock(), true;
-  if (dump_.state() == DumpState::closed && worth_a_file(now) && open_dump() && options_.delay_ns) rearm_all();
+  if (dump_.state() == DumpState::closed && worth_a_file() && open_dump() && options_.delay_ns) rearm_all();
   if (dump_.state() == DumpState::open) {
     if (alone_until_ns_ == 0) {
       alone_until_ns_ = last_tick_ns_ = now;
@@ -58,6 +52,7 @@ bool Session::tick() {
   const bool deserted = main_left_ && live_threads() == 0;
   if (over) {
     master_->store(0, std::memory_order_release);
+    followed_ = false;
     write_last_records(EndReason::duration, 0);
   }
   lock_.unlock();

@@ -86,7 +86,7 @@ TEST(VirtualSignals, HandlersRunWithTheSampleSignalBlockedButDoNotKnow) {
   });
 }
 
-TEST(VirtualSignals, TheMaskReadsBackAsSetAndTheKernelNeverBlocksOurs) {
+TEST(VirtualSignals, TheMaskReadsBackAsSetAndTheKernelDoesNotBlockOurs) {
   in_child([] {
     sigset_t all, old;
     sigfillset(&all);
@@ -97,7 +97,7 @@ TEST(VirtualSignals, TheMaskReadsBackAsSetAndTheKernelNeverBlocksOurs) {
     if (virtual_sigmask(SIG_UNBLOCK, &ours, nullptr) != 0) return 4;
     virtual_sigmask(SIG_BLOCK, nullptr, &old);
     if (sigismember(&old, kSampleSignal) || !sigismember(&old, SIGTERM)) return 5;
-    virtual_sigmask(SIG_BLOCK, &ours, nullptr);
+    virtual_sigmask(SIG_BLOCK, &all, nullptr);
     const sigset_t none = set_of({});
     virtual_sigmask(SIG_SETMASK, &none, &old);
     if (!sigismember(&old, kSampleSignal)) return 6;
@@ -117,13 +117,53 @@ TEST(VirtualSignals, ErrorsAreTheKernels) {
   });
 }
 
-TEST(VirtualSignals, SetsToWaitForLoseOnlyOurSignal) {
-  sigset_t copy;
-  const sigset_t set = set_of({kSampleSignal, SIGUSR1});
-  const sigset_t* given = without_sample_signal(&set, copy);
+TEST(VirtualSignals, SetsToWaitForLoseOnlyOurSignalUntilItIsGivenBack) {
+  in_child([] {
+    sigset_t all;
+    sigfillset(&all);
+    virtual_sigmask(SIG_BLOCK, &all, nullptr);
+    const sigset_t* given = waiting_set(&all);
+    if (sigismember(given, kSampleSignal) || !sigismember(given, SIGUSR1) || waiting_set_grew()) return 1;
+    kill(getpid(), kSampleSignal);  // sent although the program blocks it
+    if (!waiting_set_grew() || !sigismember(given, kSampleSignal)) return 2;
+    if (!blocked_in_kernel(kSampleSignal)) return 3;
+    sigset_t pending;
+    sigpending(&pending);
+    if (!sigismember(&pending, kSampleSignal)) return 4;
+    int number = 0;
+    if (::sigwait(waiting_set(&all), &number) != 0 || number != kSampleSignal) return 5;
+    const sigset_t none = set_of({});
+    virtual_sigmask(SIG_SETMASK, &none, nullptr);
+    return blocked_in_kernel(kSampleSignal) ? 6 : 0;
+  });
+}
+
+TEST(VirtualSignals, BlockedByItselfItIsGivenBackAtOnce) {
+  in_child([] {
+    const sigset_t ours = set_of({kSampleSignal});
+    sigset_t old;
+    virtual_sigmask(SIG_BLOCK, &ours, nullptr);
+    if (!blocked_in_kernel(kSampleSignal)) return 1;
+    handled = 0;
+    struct sigaction action {};
+    action.sa_handler = count;
+    virtual_sigaction(kSampleSignal, &action, nullptr);
+    raise(kSampleSignal);
+    if (handled != 0) return 2;
+    virtual_sigmask(SIG_UNBLOCK, &ours, &old);
+    return handled == 1 && sigismember(&old, kSampleSignal) && !blocked_in_kernel(kSampleSignal) ? 0 : 3;
+  });
+}
+
+TEST(VirtualSignals, DescriptorsLeaveOurSignalOutOnlyWhereItIsNotMeant) {
+  sigset_t copy, all;
+  sigfillset(&all);
+  const sigset_t few = set_of({kSampleSignal, SIGUSR1});
+  EXPECT_EQ(descriptor_set(&few, copy), &few);
+  const sigset_t* given = descriptor_set(&all, copy);
   EXPECT_FALSE(sigismember(given, kSampleSignal));
   EXPECT_TRUE(sigismember(given, SIGUSR1));
-  EXPECT_EQ(without_sample_signal(nullptr, copy), nullptr);
+  EXPECT_EQ(descriptor_set(nullptr, copy), nullptr);
 }
 
 }  // namespace

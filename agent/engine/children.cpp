@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// The session in child processes, and around fork and exec: what is done at once, and what only when a child is used.
+#include "agent/capture/clock.h"
+#include "agent/engine/helper.h"
+#include "agent/engine/session.h"
+#include "agent/engine/signals.h"
+
+namespace tailback::engine {
+
+namespace sys = capture::sys;
+using capture::ThreadBlock;
+using capture::ThreadState;
+using capture::thread_local_state;
+
+namespace {
+constexpr std::uint64_t kLockWaitNs = 200'000'000;
+constexpr std::uint64_t kWorthNs = 50'000'000;  // a lazy process gets a file after so much life or CPU time
+}  // namespace
+
+bool Session::begin_dormant() {
+  if (options_.duration_ns || options_.delay_ns) return false;  // something must act while the process sleeps
+  dormant_timer_ = capture::arm_ownerless_timer(static_cast<int>(pid_));
+  dormant_ = dormant_timer_ >= 0;
+  return dormant_;
+}
+
+// From nothing, or from what the parent left at a fork, to a recording of the calling thread. Also in the sampling handler.
+void Session::wake() {
+  if (!is_this_process()) return;  // a vfork child
+  ++thread_local_state.in_agent;
+  dormant_ = false;
+  if (ready_) {
+    forget_parent();
+    begin_recording();
+  } else if (init_tables()) {
+    ready_ = true;
+    adopt_main_thread();
+    begin_recording();
+  }
+  --thread_local_state.in_agent;
+}
+
+// Enough to be worth a dump, as far as a dormant process can know.
+bool Session::lived_long() const { return since_start() >= kWorthNs || capture::process_cpu_ns() >= kWorthNs; }
+
+bool Session::worth_a_file() const { return !lazy_ || lived_long() || live_threads() > 1; }
+
+void Session::before_fork() {
+  if (!ready_ || !capture::recording()) return;
+  ++thread_local_state.in_agent;
+  thread_local_state.holds_drain = lock_.lock_within(kLockWaitNs);
+}
+
+void Session::after_fork_in_parent() {
+  if (!ready_ || !capture::recording()) return;
+  if (thread_local_state.holds_drain) lock_.unlock();
+  thread_local_state.holds_drain = 0;
+  --thread_local_state.in_agent;
+}
+
+// Only the forking thread exists here, and most children execute another program at once: as little as possible.
+void Session::after_fork_in_child() {
+  signals_after_fork();
+  if (thread_local_state.in_agent) --thread_local_state.in_agent;
+  thread_local_state.holds_drain = 0;
+  if (!followed_) return;
+  pid_ = static_cast<std::uint64_t>(sys::getpid());
+  dormant_ = false;
+  followed_ = options_.follow_children;
+  if (!followed_) return;
+  started_ns_ = capture::monotonic_ns();
+  origin_ = Origin::forked;
+  lazy_ = true;
+  if (!begin_dormant()) wake();
+}
+
+// Of a forked child: tables of code and stacks stay true (same addresses); threads, dump and helper were the parent's.
+void Session::forget_parent() {
+  lock_.reset();
+  helper.forget();
+  dump_.abandon();
+  code.after_fork();
+  capture::sampling.timers.store(0);
+  ThreadBlock* own = thread_local_state.block;
+  for (std::uint32_t slot = 0; slot < threads_.slots(); ++slot) {
+    ThreadBlock* block = threads_.at(slot);
+    if (!block || block == own || block->state.load(std::memory_order_relaxed) == ThreadState::free) continue;
+    block->timer = -1;  // timers are not inherited
+    threads_.release(block);
+  }
+  main_left_ = false;
+  if (!own) return;
+  own->id = 1;
+  own->tid = static_cast<std::int32_t>(pid_);
+  own->flags = capture::kThreadMain;
+  own->start_ns = started_ns_;
+  own->creator = 0;
+  own->creation_stack = 0;
+  own->timer = -1;
+  own->cpu_base_ns = 0;  // the clocks of a forked process begin anew
+  own->samples = own->sampled_ns = own->lost_ns = own->handler_ns = 0;
+  own->announced = false;
+  own->written_cpu_ns = 0;
+  own->written_name[0] = 0;
+  own->ring.clear();
+}
+
+void Session::before_exec() {
+  signals_before_exec();
+  if (!is_this_process() || (dormant_ ? !lived_long() : !capture::recording())) return;
+  end(EndReason::exec, 0);
+}
+
+void Session::after_failed_exec() {
+  signals_after_failed_exec();
+  if (!ready_ || dormant_ || capture::recording() || !is_this_process() || !thread_local_state.block) return;
+  // The dump that before_exec() closed is complete; what follows goes to the next free name.
+  capture::disarm_timer(*thread_local_state.block);
+  started_ns_ = capture::monotonic_ns();
+  begin_recording();
+}
+
+}  // namespace tailback::engine
