@@ -54,6 +54,11 @@ Library needed_library() {
   return library;
 }
 
+// AddressSanitizer's runtime stops a program in which another library comes first; it works all the same.
+std::string without_link_order_check(const char* options) {
+  return (options && *options ? std::string(options) + ":" : "") + "verify_asan_link_order=0";
+}
+
 ChildRequest child_request(const Arguments& command, const ProgramCheck& program, const Library& library,
                            const RecordingOptions& options, const OutputPattern& output, bool force) {
   ChildRequest request;
@@ -62,7 +67,9 @@ ChildRequest child_request(const Arguments& command, const ProgramCheck& program
   request.environment = options.environment();
   request.environment.emplace_back("TAILBACK_OUTPUT", output.text());
   if (options.quiet()) request.environment.emplace_back("TAILBACK_QUIET", "1");
-  request.environment.emplace_back("LD_PRELOAD", prepended_preload(library.preload_name, std::getenv("LD_PRELOAD")));
+  if (!program.refuses_preload)
+    request.environment.emplace_back("LD_PRELOAD", prepended_preload(library.preload_name, std::getenv("LD_PRELOAD")));
+  if (program.elf.needs_libasan) request.environment.emplace_back("ASAN_OPTIONS", without_link_order_check(std::getenv("ASAN_OPTIONS")));
   if (force) request.before_exec = [&output, name = program.found](pid_t pid) { remove_old_dumps(output, name, pid); };
   return request;
 }
@@ -80,13 +87,16 @@ int cmd_record(const Arguments& arguments) {
       "record");
   set_usage(app, "[OPTIONS] [--] PROGRAM [ARG...]");
   RecordingOptions options;
-  bool force = false;
+  bool force = false, strict = false;
   options.declare(app);
   app.add_flag("--force", force, "replace an existing dump of the same name instead of taking the next free suffix");
+  app.add_flag("--strict", strict, "do not start a program of which nothing would be recorded");
   const auto [own, command] = split_target_command(app, arguments);
   if (const auto status = parse(app, own)) return *status;
   options.resolve();
   const ProgramCheck program = checked_program(command);
+  if (strict && program.drops_preload)
+    throw Failure(kNotStarted, program.remarks.front().what + "; " + program.remarks.front().remedy);
   const Library library = needed_library();
   const std::string* pattern = options.find("output");
   const OutputPattern output(pattern ? *pattern : "");

@@ -2,7 +2,7 @@
 # Completion of tailback for bash.
 _tailback_options() {
   case $1 in
-    record | run) echo "--output --frequency --alloc --alloc-interval --locks --io --duration --delay --follow-children --max-size --config --quiet --force --help" ;;
+    record | run) echo "--output --frequency --alloc --alloc-interval --locks --io --duration --delay --follow-children --max-size --config --quiet --force --strict --help" ;;
     report) echo "--json --html --top --min-severity --rule --fail-on --thread --from --to --debug-dir --debuginfod --records --force --quiet --help" ;;
     export) echo "--format --output --unit --by-thread --force --quiet --help" ;;
     doctor) echo "--json --force --help" ;;

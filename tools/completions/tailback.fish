@@ -26,6 +26,7 @@ complete -c tailback -n $record -l follow-children -x -a 'yes no' -d 'Record chi
 complete -c tailback -n $record -l max-size -x -d 'Bytes of a dump at most'
 complete -c tailback -n $record -l config -r -d 'TOML file with the same names'
 complete -c tailback -n $record -s q -l quiet -d 'No suggestions and no hints'
+complete -c tailback -n $record -l strict -d 'Do not start what cannot be recorded'
 complete -c tailback -n $record -l force -d 'Replace an existing dump'
 complete -c tailback -n $record -xa '(__fish_complete_subcommand --fcs-skip=2)'
 

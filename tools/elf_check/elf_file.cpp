@@ -124,7 +124,7 @@ class Reader {
 
   void add_needed(std::string_view name) {
     facts_.needed.emplace_back(name);
-    if (name.starts_with("libasan.")) facts_.sanitizer = "AddressSanitizer";
+    if (name.starts_with("libasan.")) facts_.sanitizer = "AddressSanitizer", facts_.needs_libasan = true;
     if (name.starts_with("libtsan.")) facts_.sanitizer = "ThreadSanitizer";
   }
 

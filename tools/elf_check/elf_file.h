@@ -17,6 +17,7 @@ struct ElfFacts {
   bool is_go = false;
   bool has_symtab = false, has_debug_info = false, has_debuglink = false;
   bool has_unwind_table = false;  // .eh_frame_hdr
+  bool needs_libasan = false;     // AddressSanitizer's shared runtime, which wants to be loaded first
   std::string sanitizer;          // "AddressSanitizer", ... empty: none
   std::string allocator;          // an allocator linked into the executable itself: "jemalloc", ... empty: none
 };

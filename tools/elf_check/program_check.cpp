@@ -83,10 +83,10 @@ class Judge {
     if (!check_.elf.is_this_machine) return other_machine();
     if (check_.elf.interpreter.empty()) return statically_linked();
     if (const std::string musl = musl_library(check_.elf); !musl.empty())
-      return cannot(fmt::format("uses the C library musl ({}); libtailback.so needs glibc", musl),
-                    "build it for glibc, or use 'perf record -g'");
+      return refuses(fmt::format("uses the C library musl ({}); libtailback.so needs glibc", musl),
+                     "build it for glibc, or use 'perf record -g'");
     if (check_.elf.interpreter.find("ld-linux") == std::string::npos)
-      return cannot(fmt::format("is loaded by {}, which is not glibc's loader", check_.elf.interpreter), "use 'perf record -g'");
+      return refuses(fmt::format("is loaded by {}, which is not glibc's loader", check_.elf.interpreter), "use 'perf record -g'");
     secure();
     sanitizer();
     if (check_.elf.is_go)
@@ -105,9 +105,14 @@ class Judge {
     add(what + ": it runs, but nothing of it is recorded", remedy);
   }
 
+  void refuses(const std::string& what, const std::string& remedy) {
+    check_.refuses_preload = true;
+    cannot(what, remedy);
+  }
+
   void other_machine() {
     const std::string kind = check_.elf.is_64_bit ? check_.elf.machine : "32-bit (" + check_.elf.machine + ")";
-    cannot(fmt::format("is a {} program; libtailback.so is for 64-bit programs of this machine", kind),
+    refuses(fmt::format("is a {} program; libtailback.so is for 64-bit programs of this machine", kind),
            "use a build of the program for this machine");
   }
 

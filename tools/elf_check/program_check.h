@@ -21,6 +21,7 @@ struct ProgramCheck {
   std::string image;                 // the file whose code runs in the end
   ElfFacts elf;                      // of the image
   bool drops_preload = false;        // the recording will hold nothing of this program
+  bool refuses_preload = false;      // its loader would complain or fail: LD_PRELOAD must not name the library
   bool secure_mode = false;          // setuid, setgid or file capabilities: the loader distrusts the environment
   std::vector<Remark> remarks;       // the ones that prevent recording first
 };
