@@ -18,6 +18,8 @@ BUILD = os.path.abspath(BUILD)
 TAILBACK = os.path.join(BUILD, "tools", "tailback")
 LIBRARY = os.path.join(BUILD, "preload", "libtailback.so")
 PROGRAMS = os.path.join(BUILD, "tests", "programs")
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+UNPACKED = os.path.join(ROOT, "build", "unpacked")  # by tools/packages/unpack
 HIGHEST_RATE = "10000"  # more than a CPU clock's timers can give: whatever the machine's most is
 LONG = os.environ.get("TAILBACK_LONG") == "1"
 SKIPPED = 77
@@ -30,7 +32,7 @@ def program(name):
 
 def find_program(name):
     """Path of an installed program; a missing one is an error, as tools/packages lists them all."""
-    path = shutil.which(name, path="/usr/bin:/bin:/usr/sbin:/sbin")
+    path = shutil.which(name, path=f"/usr/bin:/bin:/usr/sbin:/sbin:{UNPACKED}/usr/bin:{UNPACKED}/usr/sbin")
     if path is None:
         raise AssertionError(f"{name} is not installed: tools/packages/install test")
     return path

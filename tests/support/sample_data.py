@@ -67,3 +67,21 @@ print(total)
 
 def python_script(rounds=400000):
     return PYTHON_CPU.format(rounds=rounds).encode()
+
+
+def usual_cpp(units):
+    """A C++ source as programs have them: library headers and templates that are instantiated `units` times over."""
+    headers = "regex map unordered_map iostream string vector algorithm functional random future filesystem".split()
+    body = "".join(f"struct T{i} {{ int x; bool operator<(const T{i}& o) const {{ return x < o.x; }} }};\n"
+                   f"inline int f{i}() {{ std::map<T{i}, std::vector<std::string>> m; m[{{{i}}}].emplace_back(\"a\"); std::vector<T{i}> v(9); std::sort(v.begin(), v.end());\n"
+                   f"  std::function<int(T{i})> g = [](T{i} t) {{ return t.x; }}; return g(v[0]) + static_cast<int>(m.size()); }}\n" for i in range(units))
+    return ("".join(f"#include <{name}>\n" for name in headers) + body).encode()
+
+
+# libltdl, as Debian's libtool carries it: a configure script of 480 KB with its helpers beside it, and sources to make.
+UNPACK_PACKAGE = """set -e; from={unpacked}/usr/share; mkdir -p build-aux; cp -r $from/libtool src
+for name in compile depcomp install-sh ltmain.sh missing; do cp $from/libtool/build-aux/$name build-aux; done
+cp $from/misc/config.guess $from/misc/config.sub build-aux; cd src
+"""
+CONFIGURE = UNPACK_PACKAGE + "./configure -q"
+CONFIGURE_AND_MAKE = CONFIGURE + "; make -s -j2 ACLOCAL=: AUTOMAKE=: AUTOCONF=: AUTOHEADER=: | sort; ls -R .libs"

@@ -36,8 +36,52 @@ class HazardsTest(Scratch):
         for _ in range(forms.rounds(1, 50)):
             self.same("signal_owner")
 
+    def test_blocked_signals_wait_for_the_program(self):
+        for _ in range(forms.rounds(1, 50)):
+            self.same("signal_waiting")
+
     def test_processes_by_every_way(self):
         self.same("process_storm", forms.rounds("15", "1000"), "4")
+
+    def test_titles_over_the_environment(self):
+        reports = self.same("odd_children", "title")
+        self.assertEqual(sorted(name for name in os.listdir(self.folder) if ".odd_children." not in name), [])
+        self.assertEqual(len(reports), 4, "parent and child, launched and preloaded")
+
+    def test_child_forked_by_a_thread(self):
+        self.same("odd_children", "thread", timeout=20)
+
+    def test_worker_that_gives_up_root(self):
+        self.assertEqual(len(self.same("odd_children", "worker")), 4, "parent and child, launched and preloaded")
+
+    def test_memory_limit_of_a_cgroup(self):
+        """Pages of the dump are charged to the program's cgroup: they must not bring it to its limit."""
+        with open("/proc/self/cgroup", encoding="ascii") as source:
+            own = {line.split(":")[1]: line.strip().split(":", 2)[2] for line in source}
+        base, limit_file = ("/sys/fs/cgroup/memory" + own["memory"], "memory.limit_in_bytes") if "memory" in own else ("/sys/fs/cgroup" + own.get("", "/"), "memory.max")
+        group = os.path.join(base, f"tailback-test-{os.getpid()}")
+        try:
+            os.mkdir(group)
+            with open(os.path.join(group, limit_file), "w", encoding="ascii") as out:
+                out.write(str(48 << 20))
+        except OSError as error:
+            if os.path.isdir(group):
+                os.rmdir(group)
+            self.skipTest(f"no memory cgroup can be made: {error}")
+        try:
+            def enter():
+                with open(os.path.join(group, "cgroup.procs"), "w", encoding="ascii") as out:
+                    out.write(str(os.getpid()))
+            self.same("process_storm", "5", "2", preexec=enter)
+            self.same("thread_ends", "20", preexec=enter)
+        finally:
+            os.rmdir(group)
+
+    def test_folders_that_cannot_be_written(self):
+        os.mkdir(self.path("closed"), 0o500)
+        for place in ("closed/x.tbk", "missing/x.tbk", "/proc/x.tbk", "/dev/full"):
+            done = run([program("sudden_ends"), "exit"], env=preload_environment(self.path(place), frequency=HIGHEST_RATE))
+            self.assertEqual((done.status, done.stdout, done.stderr), (3, b"", b""))
 
     def test_exec_in_a_chain(self):
         self.same("exec_chain", forms.rounds("60", "10000"), timeout=240)
@@ -93,6 +137,12 @@ class HazardsTest(Scratch):
 
     def test_sandbox(self):
         self.same("changing_identity", "sandbox", timeout=30)
+
+    def test_sandbox_of_all_threads(self):
+        self.same("changing_identity", "filter", timeout=30)
+
+    def test_locked_memory(self):
+        self.same("changing_identity", "memory")
 
     def test_main_thread_ends_first(self):
         self.same("sudden_ends", "main_thread_ends_first", timeout=20)

@@ -85,7 +85,7 @@ class OtherEndsTest(Scratch):
         self.assertTrue(self.check("main_thread_ends_first", 0))
 
     def test_crashes(self):
-        for how, number in (("abort", signal.SIGABRT), ("fault", signal.SIGSEGV), ("stack_overflow", signal.SIGSEGV), ("exit_in_handler", None)):
+        for how, number in (("abort", signal.SIGABRT), ("throw", signal.SIGABRT), ("fault", signal.SIGSEGV), ("stack_overflow", signal.SIGSEGV), ("exit_in_handler", None)):
             complete = self.check(how, 4 if number is None else 128 + number)
             self.assertEqual(complete, number is None)
 

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <stdexcept>
 
 #include "tests/end_to_end/programs/clocks.h"
 
@@ -36,6 +37,7 @@ void end(const char* how) {
   if (std::strcmp(how, "_exit") == 0) _exit(3);
   if (std::strcmp(how, "quick_exit") == 0) std::quick_exit(3);
   if (std::strcmp(how, "abort") == 0) std::abort();
+  if (std::strcmp(how, "throw") == 0) throw std::runtime_error("on purpose");
   if (std::strcmp(how, "fault") == 0) *static_cast<volatile int*>(nullptr) = 1;
   if (std::strcmp(how, "stack_overflow") == 0) std::_Exit(overflow(1 << 30));
   if (std::strcmp(how, "return_with_threads") == 0) pthread_create(&thread, nullptr, wait_forever, nullptr);
