@@ -59,6 +59,7 @@ RunDelaySource probe_run_delay_source() {
 
 void read_own_counters(ThreadBlock& block, bool long_lived, bool run_delay) {
   ThreadCounters& counters = block.last;
+  counters.cpu_ns = capture::thread_cpu_ns() - block.cpu_base_ns;  // getrusage leaves out what ran since the last tick
   rusage usage{};
   if (!sys::failed(sys::call(__NR_getrusage, RUSAGE_THREAD, sys::arg(&usage)))) {
     counters.user_ns = timeval_ns(usage.ru_utime);
@@ -69,12 +70,7 @@ void read_own_counters(ThreadBlock& block, bool long_lived, bool run_delay) {
     counters.major_faults = static_cast<std::uint64_t>(usage.ru_majflt);
   }
   block.name[0] = 0;
-  if (!long_lived) {
-    // The kernel scales user and system time to the thread's exact clock (cputime_adjust), to the microsecond; that one call is enough.
-    counters.cpu_ns = counters.user_ns + counters.system_ns;
-    return;
-  }
-  counters.cpu_ns = capture::thread_cpu_ns() - block.cpu_base_ns;
+  if (!long_lived) return;
   char buffer[128];
   if (run_delay) counters.run_delay_ns = run_delay_of(read_kernel_file("/proc/thread-self/schedstat", buffer, sizeof buffer));
   std::memset(block.name, 0, sizeof block.name);

@@ -12,7 +12,7 @@ enum class RunDelaySource { none, schedstat };  // as in machine.run_delay_sourc
 RunDelaySource probe_run_delay_source();
 
 // The calling thread's own final figures. One that lived long is worth its name and, where the kernel has it, the 3 us of reading
-// its run-queue delay. A thread of which the recording saw only a part counts as long-lived.
+// its run-queue delay.
 void read_own_counters(capture::ThreadBlock& block, bool long_lived, bool run_delay);
 
 class ThreadSampler {

@@ -80,7 +80,7 @@ void Session::end_thread(ThreadBlock* block) {
   if (block->flags & capture::kThreadMain) main_left_ = true;
   capture::disarm_timer(*block);
   block->end_ns = capture::monotonic_ns();
-  const bool long_lived = block->end_ns - block->start_ns > kLongLivedNs || block->cpu_base_ns != 0;
+  const bool long_lived = block->end_ns - block->start_ns > kLongLivedNs;
   read_own_counters(*block, long_lived, run_delay_ == RunDelaySource::schedstat);
   thread_local_state.block = nullptr;
   block->state.store(ThreadState::ended, std::memory_order_release);

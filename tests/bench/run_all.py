@@ -45,13 +45,15 @@ def machine():
     return f"{os.cpu_count()} CPUs ({model.group(1) if model else platform.machine()}), Linux {platform.release()}, load {os.getloadavg()[0]:.2f} at the start"
 
 
+PARTS = {"bench_symbols": ["--short"], "unwind_bench": ["1"], "unwind_bench_libunwind": ["1"]}  # program: arguments of the short form
+
+
 def run_parts(build, short):
-    """The benchmark programs of single parts print their own lines; the folder says which there are."""
-    folder = os.path.join(build, "tests", "bench")
-    names = sorted(name for name in os.listdir(folder) if name.startswith("bench_") and os.access(os.path.join(folder, name), os.X_OK)) if os.path.isdir(folder) else []
+    """The benchmark programs of single parts print their own lines."""
     rows = []
-    for name in names:
-        done = subprocess.run([os.path.join(folder, name), *(["--short"] if short else [])], capture_output=True, text=True, timeout=900, stdin=subprocess.DEVNULL)
+    for name, short_arguments in PARTS.items():
+        program = os.path.join(build, "tests", "bench", name)
+        done = subprocess.run([program, *(short_arguments if short else [])], capture_output=True, text=True, timeout=900, stdin=subprocess.DEVNULL)
         if done.returncode != 0:
             raise RuntimeError(f"{name} ended with {done.returncode}: {done.stderr[-500:]}")
         rows.append({"program": name, "output": done.stdout.strip()})
