@@ -105,12 +105,13 @@ bool means_sample_signal(std::uint64_t mask) {
   return (mask & kSampleBit) && __builtin_popcountll(mask & 0x7fffffff) < kNearlyAll;
 }
 
+// To be preceded by session.wake_up(): a dormant process has a timer that no block knows of.
 void rest_timer() {
-  session.wake_up();  // a dormant process has a timer that no block knows of
   if (capture::ThreadBlock* block = thread_local_state.block) capture::pause_timer(*block);
 }
 
 void give_back(const siginfo_t& info, ucontext_t& context) {
+  session.wake_up();
   thread_local_state.given_back = 1;
   word_of(context.uc_sigmask) |= kSampleBit;
   rest_timer();
@@ -235,6 +236,7 @@ int virtual_sigmask(int how, const sigset_t* set, sigset_t* old) {
   }
   const bool meant = own && blocked && !thread_local_state.given_back && how != SIG_UNBLOCK && means_sample_signal(mask);
   if (meant) {
+    session.wake_up();
     thread_local_state.given_back = 1;
     rest_timer();
   }

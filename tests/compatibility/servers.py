@@ -70,8 +70,11 @@ def redis(start, folder):
     wait_for_port(port, process)
     client = [find_program("redis-cli"), "-p", str(port)]
     seen = [run([*client, *words]).stdout for words in (["set", "k", "v"], ["get", "k"], ["incr", "n"], ["debug", "sleep", "0.1"],
-            ["eval", "local s = 0 for i = 1, 1000000 do s = s + i end return s", "0"], ["save"], ["bgsave"], ["bgrewriteaof"], ["nonsense"])]
-    time.sleep(0.3)
+            ["eval", "local s = 0 for i = 1, 1000000 do s = s + i end return s", "0"], ["save"], ["bgsave"])]
+    deadline = time.monotonic() + 20
+    while b"rdb_bgsave_in_progress:0" not in run([*client, "info", "persistence"]).stdout and time.monotonic() < deadline:
+        time.sleep(0.05)  # a rewrite meanwhile would only be scheduled
+    seen += [run([*client, *words]).stdout for words in (["bgrewriteaof"], ["nonsense"])]
     seen.append(run([find_program("redis-benchmark"), "-p", str(port), "-n", "20000", "-t", "set,lpush", "-q", "--csv"]).status)
     run([*client, "shutdown", "nosave"])
     return [*seen, wait(process, 30)[0]]
