@@ -99,7 +99,7 @@ class HazardsTest(Scratch):
         self.same_threads(forms.rounds(2000, 20000))
 
     def same_threads(self, count):
-        done, dump = self.record([program("waiting_threads"), str(count), "0.5"], "-F", HIGHEST_RATE, timeout=300)
+        done, dump = self.record([program("waiting_threads"), str(count), "2"], "-F", HIGHEST_RATE, timeout=300)
         self.assertEqual(done.status, 0)
         self.assertGreaterEqual(report(dump)["summary"]["threads_peak"], count)
 
