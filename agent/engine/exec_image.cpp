@@ -137,6 +137,16 @@ bool interpreter(std::string_view head, char* path, std::size_t size) {
 // Whether a word of the list in LD_PRELOAD, separated by colons or blanks, is the library.
 bool is_library(std::string_view word) { return word == kLibrary || (word.ends_with(kLibrary) && word[word.size() - kLibrary.size() - 1] == '/'); }
 
+// Whether the loader will find it: after a change of user or root it may not, and would say so on stderr.
+bool is_reachable(std::string_view word) {
+  char path[512];
+  Text text(path, sizeof path);
+  text.add(word);
+  constexpr long kReadable = 4;
+  return word.find('/') == std::string_view::npos || text.overflowed() ||
+         !sys::failed(sys::call(__NR_faccessat, AT_FDCWD, sys::arg(path), kReadable));
+}
+
 // Calls visit(word) for each.
 template <class Visit>
 void each_word(const char* list, Visit&& visit) {
@@ -198,14 +208,14 @@ ExecEnvironment::ExecEnvironment(char* const* environment) : environment_(enviro
     if (std::strncmp(entry, kRootPid.data(), kRootPid.size()) == 0) has_root_pid_ = true;
     if (std::strncmp(entry, kPreload.data(), kPreload.size()) != 0) continue;
     each_word(entry + kPreload.size(), [&](std::string_view word) {
-      if (is_library(word)) preload_ = entry;
+      if (is_library(word)) preload_ = entry, reachable_ = is_reachable(word);
     });
   }
 }
 
 std::size_t ExecEnvironment::plan(ImageKind kind, std::uint64_t root_pid) {
   if (!has_library()) return 0;
-  drop_library_ = kind == ImageKind::refuses_library;
+  drop_library_ = kind == ImageKind::refuses_library || !reachable_;
   add_root_pid_ = has_root_pid_ ? 0 : root_pid;
   if (!drop_library_ && !add_root_pid_) return 0;
   return (count_ + 2) * sizeof(char*) + std::strlen(preload_) + 1 + kRootPidBytes;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a program that is about to be executed gets of the agent's environment. A loader that cannot take the library says so on
-// the program's stderr (32-bit glibc) or refuses to start (musl, AddressSanitizer's runtime): there our entry of LD_PRELOAD, and only ours, is left out.
+// the program's stderr (32-bit glibc, a path out of reach) or refuses to start (musl, AddressSanitizer's runtime): there our entry of LD_PRELOAD, and only ours, is left out.
 // And a child is told that it is one, also where nobody but the user set LD_PRELOAD. Raw system calls and the caller's memory
 // only: runs in vfork children and signal handlers.
 #pragma once
@@ -30,6 +30,7 @@ class ExecEnvironment {
   char* const* environment_;
   std::size_t count_ = 0;           // entries before the null
   const char* preload_ = nullptr;   // the LD_PRELOAD entry when it names the library
+  bool reachable_ = true;           // by its path, for who executes
   bool has_root_pid_ = false;
   bool drop_library_ = false;
   std::uint64_t add_root_pid_ = 0;  // 0: not added

@@ -3,6 +3,7 @@
 function gets how to start a command and gives what a client saw, the exit status last."""
 import glob
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -100,7 +101,10 @@ def postgres(start, folder):
     programs = glob.glob(os.path.join(UNPACKED, "usr/lib/postgresql/*/bin/initdb"))
     if not programs:
         raise AssertionError("postgresql is missing: tools/packages/unpack")
-    binary = os.path.realpath(os.path.dirname(programs[-1]))
+    tree = os.path.join(os.path.dirname(folder), "postgres")  # the checkout may be closed to other users
+    if not os.path.isdir(tree):
+        shutil.copytree(os.path.join(UNPACKED, "usr"), tree, symlinks=True, ignore=shutil.ignore_patterns("doc", "locale", "nginx", "libtool"))
+    binary = os.path.join(tree, os.path.relpath(os.path.dirname(programs[-1]), os.path.join(UNPACKED, "usr")))
     port, data = free_port(), os.path.join(folder, "data")
     os.chmod(folder, 0o777)
     os.chmod(os.path.dirname(folder), 0o755)

@@ -36,7 +36,8 @@ TEST(ExecEnvironment, LeavesAloneWhatIsNotOurs) {
 }
 
 TEST(ExecEnvironment, TakesOnlyOurEntryOut) {
-  EXPECT_EQ(rewritten({"A=1", "LD_PRELOAD=/x/libtailback.so", "TAILBACK_ROOT_PID=3"}, ImageKind::refuses_library, 7), (Entries{"A=1", "TAILBACK_ROOT_PID=3"}));
+  for (const ImageKind kind : {ImageKind::refuses_library, ImageKind::takes_library})  // the second: nothing is at that path
+    EXPECT_EQ(rewritten({"A=1", "LD_PRELOAD=/x/libtailback.so", "TAILBACK_ROOT_PID=3"}, kind, 7), (Entries{"A=1", "TAILBACK_ROOT_PID=3"}));
   EXPECT_EQ(rewritten({"LD_PRELOAD=/a.so:/x/libtailback.so b.so", "TAILBACK_ROOT_PID=3"}, ImageKind::refuses_library, 7),
             (Entries{"LD_PRELOAD=/a.so:b.so", "TAILBACK_ROOT_PID=3"}));
   const Entries similar = {"LD_PRELOAD=/x/mylibtailback.so", "LD_PRELOADED=libtailback.so"};
