@@ -6,7 +6,6 @@
 
 namespace tailback::engine {
 
-using capture::ThreadBlock;
 using capture::thread_local_state;
 
 namespace {
@@ -32,7 +31,7 @@ void Session::resume_helper() {
 }
 
 void Session::end_before_sandbox() {
-  if (!followed_ || !is_this_process()) return;
+  if (!is_this_process()) return;
   pause_helper();
   end(EndReason::stopped, 0);
   release_signals();
@@ -44,6 +43,7 @@ void Session::before_locking_memory() {
   ++thread_local_state.in_agent;
   thread_local_state.holds_drain = lock_.lock_within(kLockWaitNs);
   if (thread_local_state.holds_drain) dump_.hide_unused();
+  else --thread_local_state.in_agent;
 }
 
 void Session::after_locking_memory() {
