@@ -33,7 +33,7 @@ tailback_thread_entry tailback_thread_begin(void* block) {
   return entry;
 }
 
-void tailback_thread_end(void* block) { session.end_thread(static_cast<ThreadBlock*>(block)); }
+void tailback_thread_end(void*) { session.end_thread(); }
 
 TAILBACK_HOOK int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*routine)(void*), void* argument) {
   const auto real_create = TAILBACK_REAL(pthread_create);

@@ -7,7 +7,7 @@
 void* tailback_thread_main(void* block) {
   const struct tailback_thread_entry entry = tailback_thread_begin(block);
   void* result;
-  pthread_cleanup_push(tailback_thread_end, block);
+  pthread_cleanup_push(tailback_thread_end, NULL);
   result = entry.routine(entry.argument);
   pthread_cleanup_pop(1);
   return result;
@@ -16,7 +16,7 @@ void* tailback_thread_main(void* block) {
 int tailback_c11_thread_main(void* block) {
   const struct tailback_thread_entry entry = tailback_thread_begin(block);
   int result;
-  pthread_cleanup_push(tailback_thread_end, block);
+  pthread_cleanup_push(tailback_thread_end, NULL);
   result = ((thrd_start_t)(void (*)(void))entry.routine)(entry.argument);
   pthread_cleanup_pop(1);
   return result;

@@ -77,8 +77,8 @@ const char* shown_name(const LoadedModule& module, const char* executable_path) 
 
 bool CodeMap::init(const char* executable_path) {
   executable_path_ = executable_path;
-  entries_ = static_cast<ModuleEntry*>(map_pages(kMaxModules * sizeof(ModuleEntry)));
-  names_ = static_cast<char*>(map_pages(kNameBytes));
+  entries_ = static_cast<ModuleEntry*>(map_own_pages(kMaxModules * sizeof(ModuleEntry)));
+  names_ = static_cast<char*>(map_own_pages(kNameBytes));
   return entries_ && names_;
 }
 
@@ -188,6 +188,9 @@ void CodeMap::notice_unloaded() {
 }
 
 void CodeMap::after_fork() {
+  claimed_.store(0);
+  count_.store(0);
+  names_used_.store(0);
   walkers_.store(0);
   unloading_.store(0);
 }

@@ -56,7 +56,7 @@ class CodeMap {
   void begin_unload();
   void end_unload();
 
-  // For the child after fork: walkers and unloads of threads that do not exist here are forgotten.
+  // For the child after fork, where the tables are empty; walkers and unloads of threads that do not exist here are forgotten.
   void after_fork();
 
   std::uint64_t resident_bytes() const;

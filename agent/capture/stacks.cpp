@@ -12,10 +12,10 @@ namespace tailback::capture {
 bool StackTable::init(std::uint32_t max_nodes) {
   if (max_nodes == 0 || max_nodes > (1u << 30)) return false;
   const auto slots = std::bit_ceil(max_nodes + max_nodes / 4);
-  nodes_ = static_cast<StackNode*>(map_pages((max_nodes + 1ull) * sizeof(StackNode)));
-  slots_ = static_cast<std::atomic<std::uint32_t>*>(map_pages(std::uint64_t{slots} * sizeof *slots_));
-  hashes_ = static_cast<std::uint32_t*>(map_pages((max_nodes + 1ull) * sizeof *hashes_));
-  published_ = static_cast<std::atomic<std::uint64_t>*>(map_pages((max_nodes / 64 + 1ull) * sizeof *published_));
+  nodes_ = static_cast<StackNode*>(map_own_pages((max_nodes + 1ull) * sizeof(StackNode)));
+  slots_ = static_cast<std::atomic<std::uint32_t>*>(map_own_pages(std::uint64_t{slots} * sizeof *slots_));
+  hashes_ = static_cast<std::uint32_t*>(map_own_pages((max_nodes + 1ull) * sizeof *hashes_));
+  published_ = static_cast<std::atomic<std::uint64_t>*>(map_own_pages((max_nodes / 64 + 1ull) * sizeof *published_));
   if (!nodes_ || !slots_ || !hashes_ || !published_) return false;
   max_nodes_ = max_nodes;
   index_ = Index{nodes_, slots_, slots - 1};
@@ -27,6 +27,10 @@ void StackTable::reset() {
   sys::madvise(slots_, round_to_pages((index_.mask + 1ull) * sizeof *slots_), MADV_DONTNEED);
   sys::madvise(hashes_, round_to_pages((max_nodes_ + 1ull) * sizeof *hashes_), MADV_DONTNEED);
   sys::madvise(published_, round_to_pages((max_nodes_ / 64 + 1ull) * sizeof *published_), MADV_DONTNEED);
+  after_fork();
+}
+
+void StackTable::after_fork() {
   next_.store(1);
   rejected_.store(0);
 }

@@ -25,8 +25,11 @@ class StackTable {
   // Reserves the memory for at most `max_nodes` nodes. Not thread-safe; call once before use. False: no memory.
   bool init(std::uint32_t max_nodes);
 
-  // Forgets all nodes and gives their memory back. Nobody else may use the table meanwhile (a child after fork), and kept walks
-  // (WalkCache) of before must not be used any more.
+  // In the child after fork, where the nodes' pages are wiped.
+  void after_fork();
+
+  // Forgets all nodes and gives their memory back. Nobody else may use the table meanwhile, and kept walks (WalkCache) of before must
+  // not be used any more.
   void reset();
 
   // The number of the edge (parent, address, kind), inserted when new. 0 when the table is full.

@@ -12,7 +12,7 @@ namespace {
 std::size_t block_bytes() { return round_to_pages(sizeof(ThreadBlock)) + 2 * round_to_pages(kWalkCacheBytes); }
 
 ThreadBlock* map_block(std::uint32_t slot) {
-  auto* memory = static_cast<char*>(map_pages(block_bytes()));
+  auto* memory = static_cast<char*>(map_own_pages(block_bytes()));
   if (!memory) return nullptr;
   auto* block = reinterpret_cast<ThreadBlock*>(memory);
   block->slot = slot;
@@ -48,8 +48,15 @@ void reset(ThreadBlock& block) {
 }  // namespace
 
 bool ThreadTable::init() {
-  if (!blocks_) blocks_ = static_cast<std::atomic<ThreadBlock*>*>(map_pages(kMaxThreads * sizeof(std::atomic<ThreadBlock*>)));
+  if (!blocks_) blocks_ = static_cast<std::atomic<ThreadBlock*>*>(map_own_pages(kMaxThreads * sizeof(std::atomic<ThreadBlock*>)));
   return blocks_ != nullptr;
+}
+
+void ThreadTable::after_fork() {
+  slots_used_.store(0);
+  free_head_.store(0);
+  refused_.store(0);
+  next_id_.store(1);
 }
 
 ThreadBlock* ThreadTable::acquire() {

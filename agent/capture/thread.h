@@ -70,6 +70,7 @@ struct ThreadLocal {
   std::uint32_t wait_mask;     // in a call that waits with a mask of its own: 1, once the signal was given back before: 2
   std::uint64_t wanted_mask;   // bits of our signals that the program believes it has blocked
   std::uint64_t waiting_set;   // of a sigwait under way, without our bit, which comes in when the signal is given back
+  StackBounds stack_at_fork;   // of the thread that forked this process; zero in one that was executed
 };
 static_assert(sizeof(ThreadLocal) <= 128);
 
@@ -81,6 +82,7 @@ class ThreadTable {
   static constexpr std::uint32_t kMaxThreads = 32768;
 
   bool init();
+  void after_fork();                  // in the child, where the blocks are wiped and may be mapped anew
   ThreadBlock* acquire();             // nullptr: no memory, or kMaxThreads live (counted in refused())
   void release(ThreadBlock* block);   // after collection
   std::uint32_t slots() const { return slots_used_.load(std::memory_order_acquire); }

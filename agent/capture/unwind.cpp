@@ -393,7 +393,7 @@ static_assert(sizeof(Walker) <= sizeof(WalkCache::walker));
 bool Unwinder::init(CodeMap& code, StackTable& stacks) {
   code_ = &code;
   stacks_ = &stacks;
-  rules_ = static_cast<RuleCache*>(map_pages(sizeof(RuleCache)));
+  rules_ = static_cast<RuleCache*>(map_own_pages(sizeof(RuleCache)));
   return rules_ != nullptr;
 }
 

@@ -6,8 +6,8 @@
 namespace tailback::engine {
 
 bool CpuAggregate::init() {
-  entries_ = static_cast<Entry*>(capture::map_pages(kEntries * sizeof(Entry)));
-  order_ = static_cast<std::uint32_t*>(capture::map_pages(kEntries * sizeof(std::uint32_t)));
+  entries_ = static_cast<Entry*>(capture::map_own_pages(kEntries * sizeof(Entry)));
+  order_ = static_cast<std::uint32_t*>(capture::map_own_pages(kEntries * sizeof(std::uint32_t)));
   return entries_ && order_;
 }
 

@@ -11,6 +11,7 @@ namespace tailback::engine {
 class CpuAggregate {
  public:
   bool init();
+  void after_fork() { used_ = 0; }
   // False: the table is full, flush first.
   bool add(std::uint64_t thread, std::uint32_t stack, std::uint64_t weight_ns);
   // Writes and empties; the interval is [begin_ns, end_ns) since the start.

@@ -9,17 +9,17 @@ namespace tailback::engine {
 
 namespace sys = capture::sys;
 using capture::ThreadBlock;
-using capture::ThreadState;
 using capture::thread_local_state;
 
 namespace {
 constexpr std::uint64_t kLockWaitNs = 200'000'000;
+constexpr std::uint64_t kRestNs = 25'000'000;   // CPU time before a dormant process is sampled
 constexpr std::uint64_t kWorthNs = 50'000'000;  // a lazy process gets a file after so much life or CPU time
 }  // namespace
 
 bool Session::begin_dormant() {
   if (options_.duration_ns || options_.delay_ns) return false;  // something must act while the process sleeps
-  dormant_timer_ = capture::arm_ownerless_timer(static_cast<int>(pid_));
+  dormant_timer_ = capture::arm_ownerless_timer(static_cast<int>(pid_), kRestNs);
   dormant_ = dormant_timer_ >= 0;
   return dormant_;
 }
@@ -29,11 +29,9 @@ void Session::wake() {
   if (!is_this_process()) return;  // a vfork child
   ++thread_local_state.in_agent;
   dormant_ = false;
+  if (ready_) forget_parent();
+  else ready_ = init_tables();
   if (ready_) {
-    forget_parent();
-    begin_recording();
-  } else if (init_tables()) {
-    ready_ = true;
     adopt_main_thread();
     begin_recording();
   }
@@ -49,6 +47,7 @@ void Session::before_fork() {
   if (!ready_ || !capture::recording()) return;
   ++thread_local_state.in_agent;
   thread_local_state.holds_drain = lock_.lock_within(kLockWaitNs);
+  if (const ThreadBlock* own = thread_local_state.block) thread_local_state.stack_at_fork = own->stack;
 }
 
 void Session::after_fork_in_parent() {
@@ -63,6 +62,7 @@ void Session::after_fork_in_child() {
   signals_after_fork();
   if (thread_local_state.in_agent) --thread_local_state.in_agent;
   thread_local_state.holds_drain = 0;
+  thread_local_state.block = nullptr;  // wiped
   if (!followed_) return;
   pid_ = static_cast<std::uint64_t>(sys::getpid());
   dormant_ = false;
@@ -74,35 +74,18 @@ void Session::after_fork_in_child() {
   if (!begin_dormant()) wake();
 }
 
-// Of a forked child: tables of code and stacks stay true (same addresses); threads, dump and helper were the parent's.
+// Of a forked child: its tables are empty (map_own_pages), what counts their entries says so from here on; dump and helper were the
+// parent's.
 void Session::forget_parent() {
   lock_.reset();
   helper.forget();
   dump_.abandon();
   code.after_fork();
+  stacks_.after_fork();
+  threads_.after_fork();
+  aggregate_.after_fork();
   capture::sampling.timers.store(0);
-  ThreadBlock* own = thread_local_state.block;
-  for (std::uint32_t slot = 0; slot < threads_.slots(); ++slot) {
-    ThreadBlock* block = threads_.at(slot);
-    if (!block || block == own || block->state.load(std::memory_order_relaxed) == ThreadState::free) continue;
-    block->timer = -1;  // timers are not inherited
-    threads_.release(block);
-  }
   main_left_ = false;
-  if (!own) return;
-  own->id = 1;
-  own->tid = static_cast<std::int32_t>(pid_);
-  own->flags = capture::kThreadMain;
-  own->start_ns = started_ns_;
-  own->creator = 0;
-  own->creation_stack = 0;
-  own->timer = -1;
-  own->cpu_base_ns = 0;  // the clocks of a forked process begin anew
-  own->samples = own->sampled_ns = own->lost_ns = own->handler_ns = 0;
-  own->announced = false;
-  own->written_cpu_ns = 0;
-  own->written_name[0] = 0;
-  own->ring.clear();
 }
 
 void Session::before_exec() {

@@ -21,7 +21,7 @@ trace::CpuSample record_of(std::uint64_t thread, const capture::Sample& sample) 
 }  // namespace
 
 bool Detail::init() {
-  kept_ = static_cast<Kept*>(capture::map_pages(kKept * sizeof(Kept)));
+  kept_ = static_cast<Kept*>(capture::map_own_pages(kKept * sizeof(Kept)));
   return kept_ != nullptr;
 }
 

@@ -19,7 +19,7 @@ bool Drain::init(capture::ThreadTable& threads, StackWriter& stacks, CpuAggregat
   aggregate_ = &aggregate;
   detail_ = &detail;
   dump_ = &dump;
-  groups_ = static_cast<Group*>(capture::map_pages(kGroups * sizeof(Group)));
+  groups_ = static_cast<Group*>(capture::map_own_pages(kGroups * sizeof(Group)));
   return groups_ != nullptr;
 }
 

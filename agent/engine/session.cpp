@@ -35,7 +35,6 @@ constinit Session session;
 namespace {
 
 constexpr std::uint32_t kMaxNodes = 384 * 1024;
-constexpr int kMadvWipeOnFork = 18;
 constexpr std::uint64_t kLockWaitNs = 200'000'000;
 
 // Under the drain lock, or before any other thread runs; static since a signal stack may be small.
@@ -94,8 +93,8 @@ void Session::start(char** environment, const RealCalls& real) {
 }
 
 bool Session::init_tables() {
-  auto* page = capture::map_pages(capture::kPageBytes);
-  if (!page || sys::failed(sys::madvise(page, capture::kPageBytes, kMadvWipeOnFork))) return false;
+  auto* page = capture::map_own_pages(capture::kPageBytes);
+  if (!page) return false;
   master_ = static_cast<std::atomic<std::uint32_t>*>(page);
   read_link("/proc/self/exe", executable_, sizeof executable_);
   return code.init(executable_) && stacks_.init(kMaxNodes) && unwinder.init(code, stacks_) && threads_.init() &&
@@ -113,6 +112,20 @@ bool Session::install_handler() {
   return install_sample_handler(real_.sigaction);
 }
 
+namespace {
+
+// The kernel keeps mappings out of the stack's room to grow, as far as the limit goes; with no limit, trust 8 MiB.
+capture::StackBounds initial_stack() {
+  rlimit limit{};
+  sys::call(__NR_prlimit64, 0, RLIMIT_STACK, 0, sys::arg(&limit));
+  constexpr std::uint64_t kUsual = 8 << 20;
+  const std::uint64_t room = limit.rlim_cur == 0 || limit.rlim_cur > (std::uint64_t{64} << 20) ? kUsual : limit.rlim_cur;
+  const auto top = reinterpret_cast<std::uint64_t>(__libc_stack_end) + 16;
+  return {top - room, top};
+}
+
+}  // namespace
+
 void Session::adopt_main_thread() {
   ThreadBlock* block = threads_.acquire();
   if (!block) return;
@@ -120,13 +133,7 @@ void Session::adopt_main_thread() {
   block->tid = static_cast<std::int32_t>(pid_);
   block->flags = capture::kThreadMain;
   block->start_ns = started_ns_;
-  rlimit limit{};
-  sys::call(__NR_prlimit64, 0, RLIMIT_STACK, 0, sys::arg(&limit));
-  // The kernel keeps mappings out of the stack's room to grow, as far as the limit goes; with no limit, trust 8 MiB.
-  constexpr std::uint64_t kUsual = 8 << 20;
-  const std::uint64_t room = limit.rlim_cur == 0 || limit.rlim_cur > (std::uint64_t{64} << 20) ? kUsual : limit.rlim_cur;
-  const auto top = reinterpret_cast<std::uint64_t>(__libc_stack_end) + 16;
-  block->stack = {top - room, top};
+  block->stack = thread_local_state.stack_at_fork.high ? thread_local_state.stack_at_fork : initial_stack();
   block->state.store(ThreadState::live, std::memory_order_release);
   thread_local_state.block = block;
 }

@@ -48,7 +48,7 @@ class Session {
   capture::ThreadBlock* prepare_thread(const capture::Scope& scope, void* (*entry)(void*), void* argument, std::uint64_t stack_bytes);
   void cancel_thread(capture::ThreadBlock* block);         // creation failed
   void begin_thread(capture::ThreadBlock* block);          // first thing in the new thread
-  void end_thread(capture::ThreadBlock* block);            // last thing in it
+  void end_thread();                                       // last thing in it
   void main_thread_leaves();                               // main called pthread_exit: the process goes on without it
 
   // fork: around it in the parent, and in the child.

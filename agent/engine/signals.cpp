@@ -107,7 +107,7 @@ bool means_sample_signal(std::uint64_t mask) {
 
 // To be preceded by session.wake_up(): a dormant process has a timer that no block knows of.
 void rest_timer() {
-  if (capture::ThreadBlock* block = thread_local_state.block) capture::pause_timer(*block);
+  if (capture::ThreadBlock* block = thread_local_state.block; block && capture::recording()) capture::pause_timer(*block);
 }
 
 void give_back(const siginfo_t& info, ucontext_t& context) {

@@ -15,7 +15,7 @@ using capture::StackNode;
 namespace {
 constexpr std::uint32_t kRangeSlots = 1 << 16;  // beyond 3/4 of it ranges are written again, which readers accept
 
-std::uint64_t* map_words(std::uint64_t count) { return static_cast<std::uint64_t*>(capture::map_pages(count * 8)); }
+std::uint64_t* map_words(std::uint64_t count) { return static_cast<std::uint64_t*>(capture::map_own_pages(count * 8)); }
 std::uint64_t bitmap_words(std::uint64_t bits) { return (bits + 63) / 64; }
 void zero(std::uint64_t* words, std::uint64_t count) {
   if (words) capture::sys::madvise(words, capture::round_to_pages(count * 8), MADV_DONTNEED);

@@ -74,8 +74,9 @@ void Session::begin_thread(ThreadBlock* block) {
   block->state.store(ThreadState::live, std::memory_order_release);
 }
 
-void Session::end_thread(ThreadBlock* block) {
-  if (thread_local_state.block != block || !capture::recording()) return;
+void Session::end_thread() {
+  ThreadBlock* block = thread_local_state.block;
+  if (!block || !capture::recording()) return;
   // Main by pthread_exit; or the thread that forked a child, which is that child's main thread and ends like any other.
   if (block->flags & capture::kThreadMain) main_left_ = true;
   capture::disarm_timer(*block);
@@ -96,7 +97,7 @@ void Session::end_thread(ThreadBlock* block) {
 void Session::main_thread_leaves() {
   ThreadBlock* block = thread_local_state.block;
   if (!block || !(block->flags & capture::kThreadMain)) return;
-  end_thread(block);
+  end_thread();
 }
 
 }  // namespace tailback::engine

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// Kinds of calls that may block and of what they work on, derived from calls.def and endpoints.def. Depends on nothing; constants only.
+#pragma once
+#include <cstdint>
+
+namespace tailback::trace {
+
+enum class Call : std::uint16_t {
+  none = 0,
+#define CALL(number, name, group) name = number,
+#include "agent/trace/calls.def"
+#undef CALL
+};
+
+enum class CallGroup : std::uint8_t {
+  none, input, output, copy, flush, metadata, connection, multiplex, sleep, lock, condition, semaphore, barrier, join, futex, child, file_lock, lookup
+};
+
+enum class EndpointKind : std::uint8_t {
+#define ENDPOINT(number, name) name = number,
+#include "agent/trace/endpoints.def"
+#undef ENDPOINT
+};
+
+enum EndpointFlag : std::uint64_t { kLoopback = 1, kSynchronous = 2, kNonBlocking = 4, kNoDelay = 8, kNetworkFile = 16 };
+
+// Whether the object of a call is an endpoint; otherwise it is an address, or nothing.
+constexpr bool works_on_endpoint(CallGroup group) {
+  return group == CallGroup::input || group == CallGroup::output || group == CallGroup::copy || group == CallGroup::flush ||
+         group == CallGroup::metadata || group == CallGroup::connection || group == CallGroup::file_lock;
+}
+
+constexpr CallGroup group_of(Call call) {
+  switch (call) {
+#define CALL(number, name, group) \
+  case Call::name: return CallGroup::group;
+#include "agent/trace/calls.def"
+#undef CALL
+    case Call::none: break;
+  }
+  return CallGroup::none;
+}
+
+// "?" for a number that this version does not know.
+constexpr const char* name_of(Call call) {
+  switch (call) {
+#define CALL(number, name, group) \
+  case Call::name: return #name;
+#include "agent/trace/calls.def"
+#undef CALL
+    case Call::none: break;
+  }
+  return "?";
+}
+
+constexpr const char* name_of(EndpointKind kind) {
+  switch (kind) {
+#define ENDPOINT(number, name) \
+  case EndpointKind::name: return #name;
+#include "agent/trace/endpoints.def"
+#undef ENDPOINT
+  }
+  return "?";
+}
+
+}  // namespace tailback::trace
