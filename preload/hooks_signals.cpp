@@ -7,11 +7,14 @@
 
 #include "agent/capture/sampling.h"
 #include "agent/engine/signals.h"
+#include "preload/call_timer.h"
 #include "preload/real.h"
 
 namespace engine = tailback::engine;
 using tailback::capture::kSampleSignal;
 using engine::signals_are_virtual;
+using tailback::preload::CallTimer;
+using tailback::trace::Call;
 
 namespace {
 
@@ -56,17 +59,25 @@ int wait_for(const sigset_t* set, Wait&& wait) {
   for (;;) {
     const sigset_t* own = engine::waiting_set(set);
     const bool complete = engine::has_sample_signal(own);
-    const int result = wait(own);
+    const int result = timed(Call::sigwait, [&] { return wait(own); });
     if (result >= 0 || errno != EINTR || complete || !engine::waiting_set_grew()) return result;
   }
 }
 
 template <class Wait>
-int wait_with(const sigset_t* mask, Wait&& wait) {
-  if (!signals_are_virtual() || !engine::begin_wait_with_mask(mask)) return wait();
-  int result = wait();
+int timed(Call call, Wait&& wait) {
+  const CallTimer timer(call);
+  const int result = wait();
+  timer.done(result);
+  return result;
+}
+
+template <class Wait>
+int wait_with(Call call, const sigset_t* mask, Wait&& wait) {
+  if (!signals_are_virtual() || !engine::begin_wait_with_mask(mask)) return timed(call, wait);
+  int result = timed(call, wait);
   if (engine::end_wait_with_mask(result < 0 && errno == EINTR)) {
-    result = wait();
+    result = timed(call, wait);
     engine::end_wait_with_mask(false);
   }
   return result;
@@ -154,7 +165,13 @@ TAILBACK_HOOK int sigsetmask(int mask) { return old_mask(TAILBACK_REAL(sigsetmas
 // Waiting for signals: the sampling signal, not blocked, must not be waited for in the kernel unless it was given back. These are
 // cancellation points: no object with a destructor lives across the call.
 TAILBACK_HOOK int sigwait(const sigset_t* set, int* signal) {
-  if (!signals_are_virtual() || !engine::has_sample_signal(set)) return TAILBACK_REAL(sigwait)(set, signal);
+  if (!signals_are_virtual() || !engine::has_sample_signal(set)) {
+    const auto real_sigwait = TAILBACK_REAL(sigwait);
+    const CallTimer timer(Call::sigwait);
+    const int error = real_sigwait(set, signal);
+    timer.done_with(error);
+    return error;
+  }
   const auto real_wait = TAILBACK_REAL(sigwaitinfo);
   const int error = errno;  // sigwait returns its errors
   int result;
@@ -169,13 +186,13 @@ TAILBACK_HOOK int sigwait(const sigset_t* set, int* signal) {
 
 TAILBACK_HOOK int sigwaitinfo(const sigset_t* set, siginfo_t* info) {
   const auto real_wait = TAILBACK_REAL(sigwaitinfo);
-  if (!signals_are_virtual() || !engine::has_sample_signal(set)) return real_wait(set, info);
+  if (!signals_are_virtual() || !engine::has_sample_signal(set)) return timed(Call::sigwait, [&] { return real_wait(set, info); });
   return wait_for(set, [&](const sigset_t* own) { return real_wait(own, info); });
 }
 
 TAILBACK_HOOK int sigtimedwait(const sigset_t* set, siginfo_t* info, const struct timespec* timeout) {
   const auto real_wait = TAILBACK_REAL(sigtimedwait);
-  if (!signals_are_virtual() || !engine::has_sample_signal(set)) return real_wait(set, info, timeout);
+  if (!signals_are_virtual() || !engine::has_sample_signal(set)) return timed(Call::sigwait, [&] { return real_wait(set, info, timeout); });
   return wait_for(set, [&](const sigset_t* own) { return real_wait(own, info, timeout); });
 }
 
@@ -190,23 +207,23 @@ TAILBACK_HOOK int signalfd(int fd, const sigset_t* set, int flags) {
 
 // Waiting with another mask, in which the program unblocks the sampling signal.
 TAILBACK_HOOK int sigsuspend(const sigset_t* mask) {
-  return wait_with(mask, [&, real_wait = TAILBACK_REAL(sigsuspend)] { return real_wait(mask); });
+  return wait_with(Call::sigwait, mask, [&, real_wait = TAILBACK_REAL(sigsuspend)] { return real_wait(mask); });
 }
 
 TAILBACK_HOOK int ppoll(struct pollfd* descriptors, nfds_t count, const struct timespec* timeout, const sigset_t* mask) {
-  return wait_with(mask, [&, real_wait = TAILBACK_REAL(ppoll)] { return real_wait(descriptors, count, timeout, mask); });
+  return wait_with(Call::poll, mask, [&, real_wait = TAILBACK_REAL(ppoll)] { return real_wait(descriptors, count, timeout, mask); });
 }
 
 TAILBACK_HOOK int pselect(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, const struct timespec* timeout, const sigset_t* mask) {
-  return wait_with(mask, [&, real_wait = TAILBACK_REAL(pselect)] { return real_wait(count, readable, writable, exceptional, timeout, mask); });
+  return wait_with(Call::select, mask, [&, real_wait = TAILBACK_REAL(pselect)] { return real_wait(count, readable, writable, exceptional, timeout, mask); });
 }
 
 TAILBACK_HOOK int epoll_pwait(int epoll, struct epoll_event* events, int most, int timeout, const sigset_t* mask) {
-  return wait_with(mask, [&, real_wait = TAILBACK_REAL(epoll_pwait)] { return real_wait(epoll, events, most, timeout, mask); });
+  return wait_with(Call::epoll_wait, mask, [&, real_wait = TAILBACK_REAL(epoll_pwait)] { return real_wait(epoll, events, most, timeout, mask); });
 }
 
 TAILBACK_HOOK int epoll_pwait2(int epoll, struct epoll_event* events, int most, const struct timespec* timeout, const sigset_t* mask) {
-  return wait_with(mask, [&, real_wait = TAILBACK_REAL(epoll_pwait2)] { return real_wait(epoll, events, most, timeout, mask); });
+  return wait_with(Call::epoll_wait, mask, [&, real_wait = TAILBACK_REAL(epoll_pwait2)] { return real_wait(epoll, events, most, timeout, mask); });
 }
 
 // The kernel's signal frame must fit onto whatever stack the sampling signal uses.

@@ -8,6 +8,8 @@ __asm__(
     ".type syscall, @function\n"
     "syscall:\n"
     "  .cfi_startproc\n"
+    "  cmpq $202, %rdi\n" /* futex */
+    "  je 2f\n"
     "  cmpq $161, %rdi\n" /* chroot */
     "  je 1f\n"
     "  cmpq $272, %rdi\n" /* unshare */
@@ -18,5 +20,24 @@ __asm__(
     "  je 1f\n"
     "  jmp *tailback_real_syscall(%rip)\n"
     "1: jmp tailback_special_syscall\n"
+    /* Of futex the operations that wait: its six arguments move into the six registers, the last from the stack, where it is only read. */
+    "2: movl %edx, %eax\n"
+    "  andl $0x7f, %eax\n" /* without FUTEX_PRIVATE_FLAG and FUTEX_CLOCK_REALTIME */
+    "  testl %eax, %eax\n" /* WAIT */
+    "  je 3f\n"
+    "  cmpl $9, %eax\n" /* WAIT_BITSET */
+    "  je 3f\n"
+    "  cmpl $6, %eax\n" /* LOCK_PI */
+    "  je 3f\n"
+    "  cmpl $13, %eax\n" /* LOCK_PI2 */
+    "  je 3f\n"
+    "  jmp *tailback_real_syscall(%rip)\n"
+    "3: movq %rsi, %rdi\n"
+    "  movq %rdx, %rsi\n"
+    "  movq %rcx, %rdx\n"
+    "  movq %r8, %rcx\n"
+    "  movq %r9, %r8\n"
+    "  movq 8(%rsp), %r9\n"
+    "  jmp tailback_futex_wait\n"
     "  .cfi_endproc\n"
     ".size syscall, . - syscall\n");

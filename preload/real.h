@@ -4,19 +4,35 @@
 // reached; when it is reached without preloading (patched import slots), the next definition is libc's just the same.
 // A function that this libc lacks is nullptr and its hook cannot have been called.
 #pragma once
+#include <dirent.h>
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <grp.h>
+#include <mqueue.h>
+#include <netdb.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/msg.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/select.h>
+#include <sys/sem.h>
+#include <sys/sendfile.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
 #include <threads.h>
 #include <unistd.h>
 
@@ -24,6 +40,23 @@ extern "C" {
 // Declared by <signal.h> under other feature macros only.
 sighandler_t bsd_signal(int signal, sighandler_t handler);
 int execveat(int dir, const char* path, char* const arguments[], char* const environment[], int flags);
+// What _FORTIFY_SOURCE makes of others; declared in their own headers only while it is on.
+ssize_t __read_chk(int fd, void* buffer, std::size_t size, std::size_t room);
+ssize_t __pread_chk(int fd, void* buffer, std::size_t size, off_t at, std::size_t room);
+ssize_t __pread64_chk(int fd, void* buffer, std::size_t size, off64_t at, std::size_t room);
+ssize_t __recv_chk(int fd, void* buffer, std::size_t size, std::size_t room, int flags);
+ssize_t __recvfrom_chk(int fd, void* buffer, std::size_t size, std::size_t room, int flags, sockaddr* from, socklen_t* from_size);
+int __poll_chk(pollfd* descriptors, nfds_t count, int timeout, std::size_t room);
+std::size_t __fread_chk(void* into, std::size_t room, std::size_t size, std::size_t count, FILE* stream);
+char* __fgets_chk(char* into, std::size_t room, int size, FILE* stream);
+int __fprintf_chk(FILE* stream, int flag, const char* format, ...);
+int __printf_chk(int flag, const char* format, ...);
+int __vfprintf_chk(FILE* stream, int flag, const char* format, va_list arguments);
+int __vprintf_chk(int flag, const char* format, va_list arguments);
+int __open_2(const char* path, int flags);
+int __open64_2(const char* path, int flags);
+int __openat_2(int dir, const char* path, int flags);
+int __openat64_2(int dir, const char* path, int flags);
 }
 
 namespace tailback::real {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Samples on their way from one thread's signal handler to the engine's drain: one writer, one reader, fixed size, no lock.
+// Samples and calls on their way from one thread to the engine's drain: one writer, one reader, fixed size, no lock.
 // A full ring refuses (the caller counts the loss); nothing ever waits.
 #pragma once
 #include <atomic>
@@ -21,22 +21,23 @@ struct Sample {
 };
 static_assert(sizeof(Sample) == 24);
 
-class SampleRing {
+template <class Item, std::uint32_t capacity>
+class Ring {
  public:
-  static constexpr std::uint32_t kCapacity = 256;  // one second at the kernel's 250 Hz
+  static constexpr std::uint32_t kCapacity = capacity;
 
-  bool push(const Sample& sample) {
+  bool push(const Item& item) {
     const std::uint32_t head = head_.load(std::memory_order_relaxed);
     if (head - tail_.load(std::memory_order_acquire) == kCapacity) return false;
-    samples_[head % kCapacity] = sample;
+    items_[head % kCapacity] = item;
     head_.store(head + 1, std::memory_order_release);
     return true;
   }
 
-  bool pop(Sample& sample) {
+  bool pop(Item& item) {
     const std::uint32_t tail = tail_.load(std::memory_order_relaxed);
     if (tail == head_.load(std::memory_order_acquire)) return false;
-    sample = samples_[tail % kCapacity];
+    item = items_[tail % kCapacity];
     tail_.store(tail + 1, std::memory_order_release);
     return true;
   }
@@ -45,7 +46,9 @@ class SampleRing {
 
  private:
   std::atomic<std::uint32_t> head_, tail_;
-  Sample samples_[kCapacity];
+  Item items_[kCapacity];
 };
+
+using SampleRing = Ring<Sample, 256>;  // one second at the kernel's 250 Hz
 
 }  // namespace tailback::capture

@@ -121,6 +121,11 @@ int create_timer(int tid, std::uint64_t seed, std::uint64_t rest_ns) {
 }  // namespace
 
 constinit std::atomic<std::uint32_t>* master_switch = &switched_off;
+
+void switch_off(bool watching_calls) {
+  switched_off.store(watching_calls ? kWatchingCalls : 0, std::memory_order_relaxed);
+  master_switch = &switched_off;
+}
 constinit SamplingContext sampling{};
 
 void on_sample_signal(int signal, siginfo_t* info, void* context) {

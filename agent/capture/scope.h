@@ -11,10 +11,19 @@
 namespace tailback::capture {
 
 // The master switch: a word on a page that reads 0 in every forked child, however it was forked (MADV_WIPEONFORK).
-// Points to a word that is 0 until the session starts.
+// Points to a word of its own until the session starts, and in a dormant process.
 extern std::atomic<std::uint32_t>* master_switch;
 
-inline bool recording() { return master_switch->load(std::memory_order_acquire) != 0; }
+// Its bits. Watching: dormant, until a call takes long.
+inline constexpr std::uint32_t kRecording = 1, kTimingCalls = 2, kWatchingCalls = 4, kTimingLocks = 8;
+
+inline bool recording() { return master_switch->load(std::memory_order_acquire) & kRecording; }
+inline bool timing_calls() { return master_switch->load(std::memory_order_acquire) & (kTimingCalls | kWatchingCalls); }
+
+inline bool timing_locks() { return master_switch->load(std::memory_order_acquire) & kTimingLocks; }
+
+// While nothing is recorded: whether calls are watched.
+void switch_off(bool watching_calls);
 
 class Scope {
  public:

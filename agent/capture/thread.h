@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "agent/capture/calls.h"
 #include "agent/capture/ring.h"
 #include "agent/capture/unwind.h"
 
@@ -59,6 +60,8 @@ struct ThreadBlock {
 
   WalkCache* handler_cache;  // two contexts that may interrupt each other
   WalkCache* hook_cache;
+
+  ThreadCalls calls;
 };
 
 // Agent state of the running thread. Zero until its block is set.

@@ -21,6 +21,7 @@ bool Session::begin_dormant() {
   if (options_.duration_ns || options_.delay_ns) return false;  // something must act while the process sleeps
   dormant_timer_ = capture::arm_ownerless_timer(static_cast<int>(pid_), kRestNs);
   dormant_ = dormant_timer_ >= 0;
+  if (dormant_) capture::switch_off(options_.io);
   return dormant_;
 }
 
@@ -81,6 +82,7 @@ void Session::forget_parent() {
   helper.forget();
   dump_.abandon();
   code.after_fork();
+  endpoints.after_fork();
   stacks_.after_fork();
   threads_.after_fork();
   aggregate_.after_fork();

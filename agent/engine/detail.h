@@ -22,6 +22,8 @@ class Detail {
   // Something out of the ordinary happened in [begin, end]: what is remembered from then goes to the dump, at most once in
   // ten seconds.
   void anomaly(DumpFile& dump, std::uint64_t begin_ns, std::uint64_t end_ns, const char* cause);
+  // Whether single events of that moment are kept.
+  bool in_window(std::uint64_t t) const;
   void set_windows(bool on) { windows_on_ = on; }  // off when the dump nears its limit
   void reset();
 
@@ -33,7 +35,6 @@ class Detail {
   static constexpr std::uint32_t kKept = 2048;
 
   std::uint64_t window_begin(std::uint64_t cycle) const;
-  bool in_window(std::uint64_t t) const;
 
   Kept* kept_ = nullptr;
   std::uint64_t next_ = 0;

@@ -13,12 +13,13 @@ using capture::ThreadBlock;
 using capture::ThreadCounters;
 using capture::ThreadState;
 
-bool Drain::init(capture::ThreadTable& threads, StackWriter& stacks, CpuAggregate& aggregate, Detail& detail, DumpFile& dump) {
+bool Drain::init(capture::ThreadTable& threads, StackWriter& stacks, CpuAggregate& aggregate, Detail& detail, DumpFile& dump, CallWriter& calls) {
   threads_ = &threads;
   stacks_ = &stacks;
   aggregate_ = &aggregate;
   detail_ = &detail;
   dump_ = &dump;
+  calls_ = &calls;
   groups_ = static_cast<Group*>(capture::map_own_pages(kGroups * sizeof(Group)));
   return groups_ != nullptr;
 }
@@ -42,6 +43,24 @@ void Drain::thread(ThreadBlock& block, bool singly) {
   Sample next;
   while (block.ring.pop(next)) sample(block, next, singly);
   if (state == ThreadState::ended) collect(block);
+}
+
+void Drain::calls(ThreadBlock& block, bool all, std::uint64_t now_ns) {
+  if (block.state.load(std::memory_order_acquire) != ThreadState::live || !block.calls.dirty.load(std::memory_order_relaxed)) return;
+  announce(block);
+  calls_->thread(block, block.id, all, now_ns);
+}
+
+void Drain::all_calls(bool all, std::uint64_t now_ns) {
+  const std::uint32_t slots = threads_->slots();
+  for (std::uint32_t slot = 0; slot < slots; ++slot) {
+    ThreadBlock* block = threads_->at(slot);
+    if (!block) continue;
+    calls(*block, all, now_ns);
+    if (all && block->announced && block->state.load(std::memory_order_acquire) == ThreadState::live) calls_->pending(*block, now_ns);
+  }
+  calls_->turns(now_ns);
+  calls_->advance(now_ns);
 }
 
 void Drain::announce(ThreadBlock& block) {
@@ -99,6 +118,10 @@ void Drain::collect(ThreadBlock& block) {
     const std::uint64_t end = block.end_ns > session_start_ns_ ? block.end_ns - session_start_ns_ : 0;
     if (block.name[0]) write_name(block, block.name, end);
     write_state(block, block.last, true, end);
+  }
+  if (block.calls.dirty.load(std::memory_order_relaxed)) {
+    const std::uint64_t end = block.end_ns > session_start_ns_ ? block.end_ns - session_start_ns_ : 0;
+    calls_->thread(block, listed ? block.id : 0, true, end);
   }
   threads_->release(&block);
 }

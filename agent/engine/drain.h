@@ -4,6 +4,7 @@
 #pragma once
 #include "agent/capture/thread.h"
 #include "agent/engine/aggregate.h"
+#include "agent/engine/call_writer.h"
 #include "agent/engine/detail.h"
 #include "agent/engine/stack_writer.h"
 
@@ -11,13 +12,16 @@ namespace tailback::engine {
 
 class Drain {
  public:
-  bool init(capture::ThreadTable& threads, StackWriter& stacks, CpuAggregate& aggregate, Detail& detail, DumpFile& dump);
+  bool init(capture::ThreadTable& threads, StackWriter& stacks, CpuAggregate& aggregate, Detail& detail, DumpFile& dump, CallWriter& calls);
   // A new dump from now on; times are counted from `session_start_ns` (CLOCK_MONOTONIC).
   void begin(std::uint64_t session_start_ns);
 
   // `singly`: write each sample as its own record (process with one thread), else aggregate.
   void thread(capture::ThreadBlock& block, bool singly);
   void all_threads(bool singly);
+  // The sums of calls. `all`: of threads that make none now, what they are inside of as well.
+  void calls(capture::ThreadBlock& block, bool all, std::uint64_t now_ns);
+  void all_calls(bool all, std::uint64_t now_ns);
   // Ends the aggregates' interval.
   void flush(std::uint64_t now_ns);
   // The thread's counters as a record, when they changed since the last one or `ended`.
@@ -48,6 +52,7 @@ class Drain {
   CpuAggregate* aggregate_ = nullptr;
   Detail* detail_ = nullptr;
   DumpFile* dump_ = nullptr;
+  CallWriter* calls_ = nullptr;
   Group* groups_ = nullptr;
   std::uint64_t session_start_ns_ = 0;
   std::uint64_t interval_begin_ = 0;

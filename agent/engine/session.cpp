@@ -99,7 +99,16 @@ bool Session::init_tables() {
   read_link("/proc/self/exe", executable_, sizeof executable_);
   return code.init(executable_) && stacks_.init(kMaxNodes) && unwinder.init(code, stacks_) && threads_.init() &&
          stack_writer_.init(code, stacks_, unwinder, dump_, kMaxNodes) && aggregate_.init() && detail_.init() &&
-         drain_.init(threads_, stack_writer_, aggregate_, detail_, dump_);
+         drain_.init(threads_, stack_writer_, aggregate_, detail_, dump_, call_writer_) && init_calls();
+}
+
+bool Session::init_calls() {
+  if (!options_.io) return true;
+  char clocksource[64];
+  const auto source = read_kernel_file("/sys/devices/system/clocksource/clocksource0/current_clocksource", clocksource, sizeof clocksource);
+  capture::tick_clock.init(source == "tsc\n");
+  call_writer_.init(endpoints, stack_writer_, detail_, dump_);
+  return endpoints.init() && descriptors.init();
 }
 
 bool Session::install_handler() {
@@ -149,12 +158,19 @@ void Session::begin_recording() {
   dump_failed_ = opened_early_ = false;
   ThreadBlock* block = thread_local_state.block;
   if (!lazy_ && options_.delay_ns == 0) open_dump();
-  master_->store(1, std::memory_order_release);
+  call_writer_.begin(started_ns_);
+  call_due_.store(0, std::memory_order_relaxed);
+  master_->store(switches(), std::memory_order_release);
   capture::master_switch = master_;
   if (block && dormant_timer_ >= 0) capture::own_timer(*block, dormant_timer_);
   else if (block && options_.delay_ns == 0 && !arm(*block)) block->flags |= capture::kThreadUnsampled;
   dormant_timer_ = -1;
   if (options_.delay_ns || options_.duration_ns) helper.start(*this);
+}
+
+std::uint32_t Session::switches() const {
+  const bool locks = std::string_view(options_.locks) != "off";
+  return capture::kRecording | (options_.io ? capture::kTimingCalls : 0) | (options_.io && locks ? capture::kTimingLocks : 0);
 }
 
 bool Session::arm(ThreadBlock& block) {
@@ -273,6 +289,7 @@ void Session::write_last_records(EndReason reason, std::uint64_t status) {
   dump_.open_reserve();
   if (was_full) dump_.append(trace::Note{now, "the dump reached its size limit (--max-size) or the disk was full: recording stopped early"});
   drain_.all_threads(!helper.running() && alone_until_ns_ == 0);
+  if (options_.io) drain_.all_calls(true, now);
   thread_sampler_.sample_all(now);
   drain_.flush(now);
   drain_.write_groups(now);
@@ -282,6 +299,7 @@ void Session::write_last_records(EndReason reason, std::uint64_t status) {
   if (stack_writer_.take_unknown_code()) write_executable_mappings(dump_);
   system_sampler_.sample(dump_, now, live_threads());
   governor_.write(dump_, now, cost());
+  if (call_writer_.lost()) dump_.append(trace::Loss{now, "calls", call_writer_.lost()});
   if (drain_.lost_records()) dump_.append(trace::Loss{now, "records", drain_.lost_records()});
   if (threads_.refused()) dump_.append(trace::Loss{now, "threads", threads_.refused()});
   if (stacks_.rejected()) dump_.append(trace::Loss{now, "stacks", stacks_.rejected()});

@@ -16,6 +16,8 @@
 
 #include "agent/capture/sampling.h"
 #include "agent/capture/scope.h"
+#include "agent/capture/endpoints.h"
+#include "agent/engine/call_writer.h"
 #include "agent/engine/drain.h"
 #include "agent/engine/drain_lock.h"
 #include "agent/engine/options.h"
@@ -75,6 +77,12 @@ class Session {
   // The helper's work, each quarter of a second. Returns false when it should end (nothing left to record).
   bool tick();
 
+  // The end of a call that may have blocked: in a process with one thread, also where the dump is written.
+  void after_call(capture::ThreadBlock& thread, std::uint64_t end_ticks) {
+    if (end_ticks >= call_due_.load(std::memory_order_relaxed)) write_calls(thread, end_ticks);
+  }
+
+  bool dormant() const { return dormant_; }
   bool followed() const { return followed_; }
   bool is_this_process() const;
   std::uint64_t root_pid() const { return root_pid_; }  // of the process that was started to be recorded; 0: nothing is
@@ -83,16 +91,20 @@ class Session {
 
   capture::CodeMap code;
   capture::Unwinder unwinder;
+  capture::Endpoints endpoints;
+  capture::Descriptors descriptors;
 
  private:
   friend class Helper;
   bool init_tables();
+  bool init_calls();
   bool begin_dormant();
   void wake();
   void forget_parent();
   bool lived_long() const;
   bool install_handler();
   void adopt_main_thread();
+  std::uint32_t switches() const;
   bool arm(capture::ThreadBlock& block);
   bool open_dump();
   bool worth_a_file() const;
@@ -101,6 +113,7 @@ class Session {
   void write_failure(const char* what, long error);
   void begin_recording();
   void drain(std::uint64_t now_ns);
+  void write_calls(capture::ThreadBlock& thread, std::uint64_t end_ticks);
   void every_second(std::uint64_t now_ns);
   void write_last_records(EndReason reason, std::uint64_t status);
   void rearm_all();
@@ -118,6 +131,7 @@ class Session {
   StackWriter stack_writer_;
   CpuAggregate aggregate_;
   Detail detail_;
+  CallWriter call_writer_;
   Drain drain_;
   ThreadSampler thread_sampler_;
   SystemSampler system_sampler_;
@@ -143,6 +157,7 @@ class Session {
   std::uint64_t hooked_threads_ = 0;
   std::uint64_t alone_until_ns_ = 0;  // end of the stretch in which each sample was kept singly
   std::uint64_t handler_drain_ns_ = 0;
+  std::atomic<std::uint64_t> call_due_{0};  // ticks from which a call may write to the dump itself
   char program_[256] = {};
   char executable_[4096] = {};
   char folder_[4096] = {};            // current folder at the start, for a relative output

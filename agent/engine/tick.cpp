@@ -32,6 +32,21 @@ void Session::after_sample(ThreadBlock& thread) {
   lock_.unlock();
 }
 
+// In a hook, every quarter of a second in a process with one thread: what a helper would do.
+void Session::write_calls(ThreadBlock& thread, std::uint64_t end_ticks) {
+  call_due_.store(end_ticks + capture::tick_clock.from_ns(kTickNs), std::memory_order_relaxed);
+  if (helper.running() || !lock_.try_lock()) return;
+  const std::uint64_t now = since_start();
+  if (dump_.state() == DumpState::open || (worth_a_file() && open_dump())) {
+    drain_.thread(thread, alone_until_ns_ == 0);
+    drain_.all_calls(true, now);
+    last_tick_ns_ = now;
+    thread_sampler_.sample(now, started_ns_, kThreadBudgetNs);
+    if (now - last_second_ns_ >= kSecondNs) every_second(now);
+  }
+  lock_.unlock();
+}
+
 bool Session::tick() {
   if (!lock_.try_lock()) return true;
   const std::uint64_t now = since_start();
@@ -61,6 +76,7 @@ bool Session::tick() {
 
 void Session::drain(std::uint64_t now_ns) {
   drain_.all_threads(false);
+  if (options_.io) drain_.all_calls(false, now_ns);
   if (now_ns - drain_.last_flush_ns() >= kFlushNs) drain_.flush(now_ns);
   detail_.close_windows(dump_, now_ns);
 }

@@ -22,7 +22,8 @@ enum class EndpointKind : std::uint8_t {
 #undef ENDPOINT
 };
 
-enum EndpointFlag : std::uint64_t { kLoopback = 1, kSynchronous = 2, kNonBlocking = 4, kNoDelay = 8, kNetworkFile = 16 };
+// Of endpoints.
+inline constexpr std::uint32_t kLoopback = 1, kSynchronous = 2, kNonBlocking = 4, kNoDelay = 8, kNetworkFile = 16;
 
 // Whether the object of a call is an endpoint; otherwise it is an address, or nothing.
 constexpr bool works_on_endpoint(CallGroup group) {

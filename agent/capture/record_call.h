@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// Adding a finished call to its thread's sums: inline, since most calls do nothing else here.
+#pragma once
+#include <bit>
+
+#include "agent/capture/calls.h"
+#include "agent/capture/thread.h"
+
+namespace tailback::capture {
+
+inline constexpr std::uint32_t kCallSampleMean = 64;
+inline constexpr std::uint32_t kCallProbes = 4;
+
+inline std::uint32_t hash_of_call(std::uint64_t object, Call call, StackId stack) {
+  const std::uint64_t key = (object ^ std::uint64_t{stack} << 40 ^ static_cast<std::uint64_t>(call) << 20) * 0x9e3779b97f4a7c15u;
+  return static_cast<std::uint32_t>(key >> 40);
+}
+
+inline std::uint32_t latency_bucket(std::uint64_t ns) {
+  const auto bits = static_cast<std::uint32_t>(std::bit_width(ns));  // ns lies in [2^(bits - 1), 2^bits)
+  const std::uint32_t bucket = bits > ChannelSums::kFirstLatency + 1 ? bits - 1 - ChannelSums::kFirstLatency : 0;
+  return bucket < ChannelSums::kLatencies ? bucket : ChannelSums::kLatencies - 1;
+}
+
+inline std::uint32_t size_bucket(std::uint64_t bytes) {
+  const auto bits = static_cast<std::uint32_t>(std::bit_width(bytes));
+  return bits < ChannelSums::kSizes ? bits : ChannelSums::kSizes - 1;
+}
+
+inline ChannelSums* channel_of(CallSums& set, std::uint64_t object, Call call) {
+  std::uint32_t slot = hash_of_call(object, call, 0);
+  for (std::uint32_t tries = 0; tries < kCallProbes; ++tries, ++slot) {
+    ChannelSums& sums = set.channels[slot % CallSums::kChannels];
+    if (sums.call == call && sums.object == object) return &sums;
+    if (sums.call != Call::none) continue;
+    sums.object = object;
+    sums.call = call;
+    return &sums;
+  }
+  return nullptr;
+}
+
+// The engine clears bits; what this writes back may set one again that has nothing behind it, never lose one that has.
+inline void mark_dirty(ThreadCalls& own, std::uint32_t bit) { own.dirty.store(own.dirty.load(std::memory_order_relaxed) | bit, std::memory_order_relaxed); }
+
+// Out of step with anything the program does in turns.
+inline bool is_sampled(ThreadCalls& own) {
+  if (own.until_sample-- != 0) return false;
+  own.random = own.random * 1664525u + 1013904223u;
+  own.until_sample = kCallSampleMean / 2 + (own.random >> 16) % kCallSampleMean;
+  return true;
+}
+
+// The slow part: a call that blocked, or the random one.
+void add_call_stack(CallSums& set, ThreadBlock& thread, const FinishedCall& call, std::uint64_t ns, bool blocked);
+
+// Adds a call to the calling thread's sums. The caller holds the ticket (Scope).
+inline void record_call(ThreadBlock& thread, const FinishedCall& call) {
+  ThreadCalls& own = thread.calls;
+  const std::uint32_t epoch = call_epoch.load(std::memory_order_relaxed);
+  own.active.store(epoch + 1, std::memory_order_relaxed);
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  CallSums& set = own.sets[epoch & 1];
+  const std::uint64_t ns = tick_clock.to_ns(call.end - call.begin);
+  const bool blocked = ns >= kBlockedNs;
+  ChannelSums* sums = channel_of(set, call.object, call.call);
+  if (!sums) ++own.lost, sums = channel_of(set, 0, call.call);
+  if (sums) {
+    ++sums->calls;
+    sums->errors += call.error;
+    sums->empty += call.empty;
+    sums->ns += ns;
+    sums->bytes += call.bytes;
+    if (ns > sums->longest_ns) sums->longest_ns = ns;
+    ++sums->latencies[latency_bucket(ns)];
+    ++sums->sizes[size_bucket(call.bytes)];
+    if (blocked) ++sums->blocked_calls, sums->blocked_ns += ns;
+  }
+  if (blocked || is_sampled(own)) add_call_stack(set, thread, call, ns, blocked);
+  mark_dirty(own, 1u << (epoch & 1));
+  own.active.store(0, std::memory_order_release);
+}
+
+}  // namespace tailback::capture

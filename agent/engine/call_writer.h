@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// From the threads' sums of calls to records in the dump, and the endpoints that they name. Under the drain lock; signal-safe.
+#pragma once
+#include "agent/capture/calls.h"
+#include "agent/capture/endpoints.h"
+#include "agent/capture/thread.h"
+#include "agent/engine/detail.h"
+#include "agent/engine/stack_writer.h"
+
+namespace tailback::engine {
+
+class CallWriter {
+ public:
+  void init(capture::Endpoints& endpoints, StackWriter& stacks, Detail& detail, DumpFile& dump);
+  // A new dump from now on.
+  void begin(std::uint64_t session_start_ns);
+
+  // Takes the set that the thread has turned its back on, and its events; `all`: both sets, when the thread makes no more calls or is
+  // the one that asks.
+  void thread(capture::ThreadBlock& block, std::uint64_t thread, bool all, std::uint64_t now_ns);
+  // Lets the threads turn to the other set, half a second after the last time. Call once in each drain, after all threads.
+  void advance(std::uint64_t now_ns);
+  // What a thread is inside of now, when it is inside of anything.
+  void pending(const capture::ThreadBlock& block, std::uint64_t now_ns);
+  // What was said on the connections of each endpoint.
+  void turns(std::uint64_t now_ns);
+
+  std::uint64_t calls() const { return calls_; }      // written so far
+  std::uint64_t blocked() const { return blocked_; }
+  std::uint64_t lost() const { return lost_; }
+
+ private:
+  void take_set(capture::ThreadCalls& own, std::uint32_t index, std::uint64_t thread, std::uint64_t now_ns);
+  void channel(capture::ChannelSums& sums, std::uint64_t thread);
+  void stack(capture::StackSums& sums, std::uint64_t thread);
+  void event(const capture::CallEvent& event, std::uint64_t thread);
+  void write_endpoint(trace::Call call, std::uint64_t object);
+  void write_turns(std::uint64_t id, capture::Turns& turns);
+
+  capture::Endpoints* endpoints_ = nullptr;
+  StackWriter* stacks_ = nullptr;
+  Detail* detail_ = nullptr;
+  DumpFile* dump_ = nullptr;
+  std::uint64_t session_start_ns_ = 0;
+  std::uint64_t interval_begin_ = 0, interval_end_ = 0, advanced_ns_ = 0;
+  std::uint64_t calls_ = 0, blocked_ = 0, lost_ = 0;
+  struct Written {
+    std::uint32_t flags;  // with kWritten
+    std::uint64_t size_bytes;
+  };
+  Written* written_ = nullptr;  // of each endpoint
+};
+
+}  // namespace tailback::engine

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+// Opening and closing: which descriptor stands for what from now on.
+#include <fcntl.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "preload/call_timer.h"
+#include "preload/real.h"
+
+using tailback::preload::CallTimer;
+using tailback::preload::DescriptorTimer;
+using tailback::trace::Call;
+namespace preload = tailback::preload;
+namespace trace = tailback::trace;
+
+namespace {
+
+bool takes_mode(int flags) { return (flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE; }
+
+// A new descriptor. Absolute names are taken as they are, others looked up; what is no plain file tells the kernel.
+void note_opened(int fd, const char* path, int flags) {
+  if (fd < 0 || !tailback::capture::recording() || !tailback::capture::timing_calls()) return;
+  auto& session = tailback::engine::session;
+  session.descriptors.forget(fd);
+  const bool plain = path && path[0] == '/' && strncmp(path, "/dev/", 5) != 0 && strncmp(path, "/proc/", 6) != 0 && !(flags & (O_PATH | O_DIRECTORY));
+  if (!plain) return (void)preload::endpoint_of(fd);
+  const std::uint32_t synchronous = flags & O_DSYNC ? trace::kSynchronous : 0;
+  preload::opened(fd, session.endpoints.intern(trace::EndpointKind::file, path, static_cast<std::uint32_t>(strlen(path)), synchronous));
+}
+
+template <class Open>
+int open_file(const char* path, int flags, Open&& open) {
+  const CallTimer timer(Call::open);
+  const int fd = open();
+  timer.done(fd);
+  note_opened(fd, path, flags);
+  return fd;
+}
+
+}  // namespace
+
+// The mode is read where one was given, which the flags say.
+#define OPEN_WITH_MODE(name)                                                                  \
+  TAILBACK_HOOK int name(const char* path, int flags, ...) {                                  \
+    const auto real_open = TAILBACK_REAL(name);                                               \
+    mode_t mode = 0;                                                                          \
+    if (takes_mode(flags)) {                                                                  \
+      va_list rest;                                                                           \
+      va_start(rest, flags);                                                                  \
+      mode = va_arg(rest, mode_t);                                                            \
+      va_end(rest);                                                                           \
+    }                                                                                         \
+    return open_file(path, flags, [&] { return real_open(path, flags, mode); });              \
+  }
+OPEN_WITH_MODE(open)
+OPEN_WITH_MODE(open64)
+#undef OPEN_WITH_MODE
+
+#define OPEN_AT_WITH_MODE(name)                                                               \
+  TAILBACK_HOOK int name(int dir, const char* path, int flags, ...) {                         \
+    const auto real_open = TAILBACK_REAL(name);                                               \
+    mode_t mode = 0;                                                                          \
+    if (takes_mode(flags)) {                                                                  \
+      va_list rest;                                                                           \
+      va_start(rest, flags);                                                                  \
+      mode = va_arg(rest, mode_t);                                                            \
+      va_end(rest);                                                                           \
+    }                                                                                         \
+    return open_file(path, flags, [&] { return real_open(dir, path, flags, mode); });         \
+  }
+OPEN_AT_WITH_MODE(openat)
+OPEN_AT_WITH_MODE(openat64)
+#undef OPEN_AT_WITH_MODE
+
+TAILBACK_HOOK int __open_2(const char* path, int flags) {
+  return open_file(path, flags, [&, real_open = TAILBACK_REAL(__open_2)] { return real_open(path, flags); });
+}
+TAILBACK_HOOK int __open64_2(const char* path, int flags) {
+  return open_file(path, flags, [&, real_open = TAILBACK_REAL(__open64_2)] { return real_open(path, flags); });
+}
+TAILBACK_HOOK int __openat_2(int dir, const char* path, int flags) {
+  return open_file(path, flags, [&, real_open = TAILBACK_REAL(__openat_2)] { return real_open(dir, path, flags); });
+}
+TAILBACK_HOOK int __openat64_2(int dir, const char* path, int flags) {
+  return open_file(path, flags, [&, real_open = TAILBACK_REAL(__openat64_2)] { return real_open(dir, path, flags); });
+}
+TAILBACK_HOOK int creat(const char* path, mode_t mode) {
+  return open_file(path, O_CREAT, [&, real_open = TAILBACK_REAL(creat)] { return real_open(path, mode); });
+}
+TAILBACK_HOOK int creat64(const char* path, mode_t mode) {
+  return open_file(path, O_CREAT, [&, real_open = TAILBACK_REAL(creat64)] { return real_open(path, mode); });
+}
+
+// Forgotten before it is closed: right after, the number may mean something else in another thread.
+TAILBACK_HOOK int close(int fd) {
+  const auto real_close = TAILBACK_REAL(close);
+  const DescriptorTimer timer(Call::close, fd);
+  preload::closing(fd);
+  const int result = real_close(fd);
+  timer.done(result < 0 ? result : 1);
+  return result;
+}
+
+TAILBACK_HOOK int close_range(unsigned first, unsigned last, int flags) {
+  constexpr int kOnlyCloseOnExec = 1 << 2;  // CLOSE_RANGE_CLOEXEC
+  if (tailback::capture::recording() && !(flags & kOnlyCloseOnExec)) tailback::engine::session.descriptors.forget_range(first, last);
+  return TAILBACK_REAL(close_range)(first, last, flags);
+}
+
+TAILBACK_HOOK void closefrom(int first) {
+  if (tailback::capture::recording() && first >= 0) tailback::engine::session.descriptors.forget_range(static_cast<unsigned>(first), ~0u);
+  TAILBACK_REAL(closefrom)(first);
+}
+
+TAILBACK_HOOK int dup2(int fd, int copy) {
+  if (fd != copy) preload::closing(copy);
+  return TAILBACK_REAL(dup2)(fd, copy);
+}
+
+TAILBACK_HOOK int dup3(int fd, int copy, int flags) {
+  if (fd != copy) preload::closing(copy);
+  return TAILBACK_REAL(dup3)(fd, copy, flags);
+}
+
+TAILBACK_HOOK int posix_fallocate(int fd, off_t at, off_t size) {
+  const auto real_allocate = TAILBACK_REAL(posix_fallocate);
+  const CallTimer timer(Call::truncate);
+  const int error = real_allocate(fd, at, size);
+  timer.done_with(error);
+  return error;
+}
+
+TAILBACK_HOOK int posix_fallocate64(int fd, off64_t at, off64_t size) {
+  const auto real_allocate = TAILBACK_REAL(posix_fallocate64);
+  const CallTimer timer(Call::truncate);
+  const int error = real_allocate(fd, at, size);
+  timer.done_with(error);
+  return error;
+}
+
+TAILBACK_HOOK int lockf(int fd, int operation, off_t size) {
+  const auto real_lock = TAILBACK_REAL(lockf);
+  const DescriptorTimer timer(Call::fcntl_lock, fd);
+  const int result = real_lock(fd, operation, size);
+  timer.done(result);
+  return result;
+}
+
+TAILBACK_HOOK int lockf64(int fd, int operation, off64_t size) {
+  const auto real_lock = TAILBACK_REAL(lockf64);
+  const DescriptorTimer timer(Call::fcntl_lock, fd);
+  const int result = real_lock(fd, operation, size);
+  timer.done(result);
+  return result;
+}
+
+// The third argument, whatever it is, goes on as the word that it is; only waiting for a lock is timed.
+#define FCNTL(name)                                                                           \
+  TAILBACK_HOOK int name(int fd, int command, ...) {                                          \
+    const auto real_fcntl = TAILBACK_REAL(name);                                              \
+    va_list rest;                                                                             \
+    va_start(rest, command);                                                                  \
+    void* const argument = va_arg(rest, void*);                                               \
+    va_end(rest);                                                                             \
+    if (command != F_SETLKW && command != F_OFD_SETLKW) return real_fcntl(fd, command, argument); \
+    const DescriptorTimer timer(Call::fcntl_lock, fd);                                        \
+    const int result = real_fcntl(fd, command, argument);                                     \
+    timer.done(result);                                                                       \
+    return result;                                                                            \
+  }
+FCNTL(fcntl)
+FCNTL(fcntl64)
+#undef FCNTL

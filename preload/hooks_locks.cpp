@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+// Locks and what threads wait on for each other. A lock is tried first: only one that is busy is waited for, and timed; every other
+// result of the try is the call's own (a robust mutex is acquired with EOWNERDEAD). The stack of a lock is walked before the wait, so
+// that the critical section just won is not lengthened by it.
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <threads.h>
+
+#include "preload/call_timer.h"
+#include "preload/real.h"
+
+using tailback::preload::CallTimer;
+using tailback::preload::LockTimer;
+using tailback::trace::Call;
+
+namespace {
+
+std::uint64_t object(const volatile void* at) { return reinterpret_cast<std::uint64_t>(at); }
+
+// Calls that return an error number.
+template <class Wait>
+int lock_slowly(Call call, const volatile void* lock, Wait&& wait) {
+  const LockTimer timer(call, object(lock));
+  const int error = wait();
+  timer.done_with(error);
+  return error;
+}
+
+template <class Wait>
+int wait_for(Call call, std::uint64_t what, Wait&& wait) {
+  const CallTimer timer(call, what);
+  const int error = wait();
+  timer.done_with(error);
+  return error;
+}
+
+// Negative with errno set.
+template <class Wait>
+int wait_for_semaphore(sem_t* semaphore, Wait&& wait) {
+  const CallTimer timer(Call::sem_wait, object(semaphore));
+  const int result = wait();
+  timer.done(result);
+  return result;
+}
+
+}  // namespace
+
+// LOCK(name, try, call, parameters, arguments): a lock by its address, the function that tries it, and the one that waits.
+#define LOCK(name, tried, call, parameters, arguments)                                  \
+  TAILBACK_HOOK int name parameters {                                                   \
+    const auto real_lock = TAILBACK_REAL(name);                                         \
+    if (!tailback::capture::timing_locks()) return real_lock arguments;                 \
+    const int error = tried(lock);                                                      \
+    if (error != EBUSY) return error;                                                   \
+    return lock_slowly(Call::call, lock, [&] { return real_lock arguments; });          \
+  }
+LOCK(pthread_mutex_lock, pthread_mutex_trylock, mutex_lock, (pthread_mutex_t * lock), (lock))
+LOCK(pthread_mutex_timedlock, pthread_mutex_trylock, mutex_lock, (pthread_mutex_t * lock, const timespec* until), (lock, until))
+LOCK(pthread_mutex_clocklock, pthread_mutex_trylock, mutex_lock, (pthread_mutex_t * lock, clockid_t clock, const timespec* until), (lock, clock, until))
+LOCK(pthread_rwlock_rdlock, pthread_rwlock_tryrdlock, rwlock_rdlock, (pthread_rwlock_t * lock), (lock))
+LOCK(pthread_rwlock_timedrdlock, pthread_rwlock_tryrdlock, rwlock_rdlock, (pthread_rwlock_t * lock, const timespec* until), (lock, until))
+LOCK(pthread_rwlock_clockrdlock, pthread_rwlock_tryrdlock, rwlock_rdlock, (pthread_rwlock_t * lock, clockid_t clock, const timespec* until), (lock, clock, until))
+LOCK(pthread_rwlock_wrlock, pthread_rwlock_trywrlock, rwlock_wrlock, (pthread_rwlock_t * lock), (lock))
+LOCK(pthread_rwlock_timedwrlock, pthread_rwlock_trywrlock, rwlock_wrlock, (pthread_rwlock_t * lock, const timespec* until), (lock, until))
+LOCK(pthread_rwlock_clockwrlock, pthread_rwlock_trywrlock, rwlock_wrlock, (pthread_rwlock_t * lock, clockid_t clock, const timespec* until), (lock, clock, until))
+LOCK(pthread_spin_lock, pthread_spin_trylock, spin_lock, (pthread_spinlock_t * lock), (lock))
+#undef LOCK
+
+TAILBACK_HOOK int mtx_lock(mtx_t* lock) {
+  const auto real_lock = TAILBACK_REAL(mtx_lock);
+  if (!tailback::capture::timing_locks()) return real_lock(lock);
+  const int result = mtx_trylock(lock);
+  if (result != thrd_busy) return result;
+  const LockTimer timer(Call::mutex_lock, object(lock));
+  const int waited = real_lock(lock);
+  timer.done_with(waited == thrd_success ? 0 : EINVAL);
+  return waited;
+}
+
+TAILBACK_HOOK int mtx_timedlock(mtx_t* lock, const timespec* until) {
+  const auto real_lock = TAILBACK_REAL(mtx_timedlock);
+  const LockTimer timer(Call::mutex_lock, object(lock));
+  const int waited = real_lock(lock, until);
+  timer.done_with(waited == thrd_success ? 0 : waited == thrd_timedout ? ETIMEDOUT : EINVAL);
+  return waited;
+}
+
+TAILBACK_HOOK int pthread_cond_wait(pthread_cond_t* condition, pthread_mutex_t* mutex) {
+  return wait_for(Call::cond_wait, object(condition), [&, real_wait = TAILBACK_REAL(pthread_cond_wait)] { return real_wait(condition, mutex); });
+}
+
+TAILBACK_HOOK int pthread_cond_timedwait(pthread_cond_t* condition, pthread_mutex_t* mutex, const timespec* until) {
+  return wait_for(Call::cond_wait, object(condition), [&, real_wait = TAILBACK_REAL(pthread_cond_timedwait)] { return real_wait(condition, mutex, until); });
+}
+
+TAILBACK_HOOK int pthread_cond_clockwait(pthread_cond_t* condition, pthread_mutex_t* mutex, clockid_t clock, const timespec* until) {
+  return wait_for(Call::cond_wait, object(condition), [&, real_wait = TAILBACK_REAL(pthread_cond_clockwait)] { return real_wait(condition, mutex, clock, until); });
+}
+
+TAILBACK_HOOK int cnd_wait(cnd_t* condition, mtx_t* mutex) {
+  const auto real_wait = TAILBACK_REAL(cnd_wait);
+  const CallTimer timer(Call::cond_wait, object(condition));
+  const int result = real_wait(condition, mutex);
+  timer.done_with(result == thrd_success ? 0 : EINVAL);
+  return result;
+}
+
+TAILBACK_HOOK int cnd_timedwait(cnd_t* condition, mtx_t* mutex, const timespec* until) {
+  const auto real_wait = TAILBACK_REAL(cnd_timedwait);
+  const CallTimer timer(Call::cond_wait, object(condition));
+  const int result = real_wait(condition, mutex, until);
+  timer.done_with(result == thrd_success ? 0 : result == thrd_timedout ? ETIMEDOUT : EINVAL);
+  return result;
+}
+
+TAILBACK_HOOK int sem_wait(sem_t* semaphore) {
+  return wait_for_semaphore(semaphore, [&, real_wait = TAILBACK_REAL(sem_wait)] { return real_wait(semaphore); });
+}
+
+TAILBACK_HOOK int sem_timedwait(sem_t* semaphore, const timespec* until) {
+  return wait_for_semaphore(semaphore, [&, real_wait = TAILBACK_REAL(sem_timedwait)] { return real_wait(semaphore, until); });
+}
+
+TAILBACK_HOOK int sem_clockwait(sem_t* semaphore, clockid_t clock, const timespec* until) {
+  return wait_for_semaphore(semaphore, [&, real_wait = TAILBACK_REAL(sem_clockwait)] { return real_wait(semaphore, clock, until); });
+}
+
+TAILBACK_HOOK int pthread_barrier_wait(pthread_barrier_t* barrier) {
+  const auto real_wait = TAILBACK_REAL(pthread_barrier_wait);
+  const CallTimer timer(Call::barrier_wait, object(barrier));
+  const int result = real_wait(barrier);
+  timer.done_with(result == PTHREAD_BARRIER_SERIAL_THREAD ? 0 : result);
+  return result;
+}
+
+TAILBACK_HOOK int pthread_join(pthread_t thread, void** result) {
+  return wait_for(Call::thread_join, thread, [&, real_join = TAILBACK_REAL(pthread_join)] { return real_join(thread, result); });
+}
+
+TAILBACK_HOOK int pthread_timedjoin_np(pthread_t thread, void** result, const timespec* until) {
+  return wait_for(Call::thread_join, thread, [&, real_join = TAILBACK_REAL(pthread_timedjoin_np)] { return real_join(thread, result, until); });
+}
+
+TAILBACK_HOOK int pthread_clockjoin_np(pthread_t thread, void** result, clockid_t clock, const timespec* until) {
+  return wait_for(Call::thread_join, thread, [&, real_join = TAILBACK_REAL(pthread_clockjoin_np)] { return real_join(thread, result, clock, until); });
+}
+
+TAILBACK_HOOK int thrd_join(thrd_t thread, int* result) {
+  const auto real_join = TAILBACK_REAL(thrd_join);
+  const CallTimer timer(Call::thread_join, thread);
+  const int joined = real_join(thread, result);
+  timer.done_with(joined == thrd_success ? 0 : EINVAL);
+  return joined;
+}
+
+TAILBACK_HOOK int thrd_sleep(const timespec* time, timespec* rest) {
+  const auto real_sleep = TAILBACK_REAL(thrd_sleep);
+  const CallTimer timer(Call::sleep);
+  const int result = real_sleep(time, rest);
+  timer.done_with(result == 0 ? 0 : EINTR);
+  return result;
+}
+
+TAILBACK_HOOK void thrd_yield() {
+  const auto real_yield = TAILBACK_REAL(thrd_yield);
+  const CallTimer timer(Call::yield);
+  real_yield();
+  timer.done_with(0);
+}
+
+// syscall(SYS_futex, ...) with an operation that waits (hooks_syscall.c).
+extern "C" {
+extern long (*tailback_real_syscall)(long number, long a, long b, long c, long d, long e, long f);
+
+long tailback_futex_wait(long at, long operation, long value, long timeout, long other, long mask) {
+  const CallTimer timer(Call::futex_wait, static_cast<std::uint64_t>(at));
+  const long result = tailback_real_syscall(SYS_futex, at, operation, value, timeout, other, mask);
+  timer.done(result);
+  return result;
+}
+}

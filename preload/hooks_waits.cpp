@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// Calls that wait for time, descriptors, children, names or file systems.
+#include "preload/call_timer.h"
+#include "preload/real.h"
+
+using tailback::preload::CallTimer;
+using tailback::trace::Call;
+
+#define WAIT_CALL(result_type, name, call, parameters, arguments) \
+  TAILBACK_HOOK result_type name parameters {                     \
+    const auto real_call = TAILBACK_REAL(name);                   \
+    const CallTimer timer(Call::call);                            \
+    const result_type result = real_call arguments;               \
+    timer.done(result);                                           \
+    return result;                                                \
+  }
+#include "preload/hooks_waits.def"
+#undef WAIT_CALL
+
+TAILBACK_HOOK unsigned sleep(unsigned seconds) {
+  const auto real_sleep = TAILBACK_REAL(sleep);
+  const CallTimer timer(Call::sleep);
+  const unsigned rest = real_sleep(seconds);
+  timer.done_with(rest ? EINTR : 0);
+  return rest;
+}
+
+TAILBACK_HOOK int clock_nanosleep(clockid_t clock, int flags, const timespec* time, timespec* rest) {
+  const auto real_sleep = TAILBACK_REAL(clock_nanosleep);
+  const CallTimer timer(Call::sleep);
+  const int error = real_sleep(clock, flags, time, rest);
+  timer.done_with(error);
+  return error;
+}
+
+TAILBACK_HOOK void sync() {
+  const auto real_sync = TAILBACK_REAL(sync);
+  const CallTimer timer(Call::sync);
+  real_sync();
+  timer.done_with(0);
+}
+
+TAILBACK_HOOK int getaddrinfo(const char* node, const char* service, const addrinfo* hints, addrinfo** found) {
+  const auto real_lookup = TAILBACK_REAL(getaddrinfo);
+  const CallTimer timer(Call::name_lookup);
+  const int error = real_lookup(node, service, hints, found);
+  timer.done_with(error);
+  return error;
+}
+
+TAILBACK_HOOK int getnameinfo(const sockaddr* address, socklen_t size, char* host, socklen_t host_size, char* service, socklen_t service_size, int flags) {
+  const auto real_lookup = TAILBACK_REAL(getnameinfo);
+  const CallTimer timer(Call::name_lookup);
+  const int error = real_lookup(address, size, host, host_size, service, service_size, flags);
+  timer.done_with(error);
+  return error;
+}
+
+TAILBACK_HOOK hostent* gethostbyname(const char* name) {
+  const auto real_lookup = TAILBACK_REAL(gethostbyname);
+  const CallTimer timer(Call::name_lookup);
+  hostent* found = real_lookup(name);
+  timer.done_with(0);
+  return found;
+}
+
+TAILBACK_HOOK dirent* readdir(DIR* directory) {
+  const auto real_read = TAILBACK_REAL(readdir);
+  const CallTimer timer(Call::readdir);
+  dirent* entry = real_read(directory);
+  timer.done_with(0);
+  return entry;
+}
+
+TAILBACK_HOOK dirent64* readdir64(DIR* directory) {
+  const auto real_read = TAILBACK_REAL(readdir64);
+  const CallTimer timer(Call::readdir);
+  dirent64* entry = real_read(directory);
+  timer.done_with(0);
+  return entry;
+}

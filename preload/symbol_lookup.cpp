@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "preload/symbol_lookup.h"
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <link.h>
+
+namespace tailback::real {
+
+namespace {
+
+struct Tables {
+  const std::uint32_t* hash = nullptr;  // DT_GNU_HASH
+  const ElfW(Sym)* symbols = nullptr;
+  const char* names = nullptr;
+  const ElfW(Half)* versions = nullptr;
+};
+
+Tables tables_of(const link_map& object) {
+  Tables tables;
+  for (const ElfW(Dyn)* entry = object.l_ld; entry && entry->d_tag != DT_NULL; ++entry) {
+    // The loader replaces these by addresses, where it may write; the vDSO's stay offsets.
+    const auto at = entry->d_un.d_ptr < object.l_addr ? entry->d_un.d_ptr + object.l_addr : entry->d_un.d_ptr;
+    switch (entry->d_tag) {
+      case DT_GNU_HASH: tables.hash = reinterpret_cast<const std::uint32_t*>(at); break;
+      case DT_SYMTAB: tables.symbols = reinterpret_cast<const ElfW(Sym)*>(at); break;
+      case DT_STRTAB: tables.names = reinterpret_cast<const char*>(at); break;
+      case DT_VERSYM: tables.versions = reinterpret_cast<const ElfW(Half)*>(at); break;
+      default: break;
+    }
+  }
+  return tables;
+}
+
+bool same(const char* a, const char* b) {
+  while (*a && *a == *b) ++a, ++b;
+  return *a == *b;
+}
+
+const ElfW(Sym)* find(const Tables& tables, const char* name, std::uint32_t hash) {
+  const std::uint32_t buckets = tables.hash[0], first = tables.hash[1], words = tables.hash[2], shift = tables.hash[3];
+  const auto* bloom = reinterpret_cast<const ElfW(Addr)*>(tables.hash + 4);
+  const auto* bucket = reinterpret_cast<const std::uint32_t*>(bloom + words);
+  const auto* chain = bucket + buckets;
+  constexpr std::uint32_t kBits = sizeof(ElfW(Addr)) * 8;
+  if (!buckets || !words) return nullptr;
+  const ElfW(Addr) word = bloom[hash / kBits % words];
+  if (!(word >> hash % kBits & word >> (hash >> shift) % kBits & 1)) return nullptr;
+  for (std::uint32_t index = bucket[hash % buckets]; index >= first; ++index) {
+    constexpr ElfW(Half) kNotDefault = 0x8000;  // an old version, kept for old programs
+    const std::uint32_t entry = chain[index - first];
+    const ElfW(Sym)& symbol = tables.symbols[index];
+    if ((entry | 1) == (hash | 1) && symbol.st_shndx != SHN_UNDEF && same(tables.names + symbol.st_name, name) &&
+        !(tables.versions && tables.versions[index] & kNotDefault))
+      return &symbol;
+    if (entry & 1) return nullptr;
+  }
+  return nullptr;
+}
+
+constexpr int kMostObjects = 64;
+
+// The objects after this library, in the order in which they are searched; read once.
+struct Objects {
+  const link_map* maps[kMostObjects];
+  Tables tables[kMostObjects];
+  int count = -1;
+};
+
+constinit Objects objects{};
+
+void read_objects() {
+  objects.count = 0;
+  dl_find_object own;
+  if (_dl_find_object(reinterpret_cast<void*>(&read_objects), &own) != 0) return;
+  for (const link_map* object = own.dlfo_link_map->l_next; object && objects.count < kMostObjects; object = object->l_next) {
+    const Tables tables = tables_of(*object);
+    if (!tables.hash || !tables.symbols || !tables.names) continue;
+    objects.maps[objects.count] = object;
+    objects.tables[objects.count++] = tables;
+  }
+}
+
+}  // namespace
+
+void* next_definition(const char* name, std::uint32_t hash) {
+  if (objects.count < 0) read_objects();
+  for (int i = 0; i < objects.count; ++i) {
+    const ElfW(Sym)* symbol = find(objects.tables[i], name, hash);
+    if (!symbol) continue;
+    if (ELF64_ST_TYPE(symbol->st_info) != STT_FUNC) return nullptr;
+    return reinterpret_cast<void*>(objects.maps[i]->l_addr + symbol->st_value);
+  }
+  return nullptr;
+}
+
+}  // namespace tailback::real
