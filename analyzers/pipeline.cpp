@@ -39,6 +39,7 @@ void keep_totals(Recording& recording) {
   recording.code_ranges = {};
   recording.frame_infos = {};
   recording.symbols = {};
+  recording.calls = {};
 }
 
 // Reads all dumps; the one with most CPU time becomes the model's recording. What cannot be read is told by that one.
@@ -110,6 +111,7 @@ std::unique_ptr<Model> load_model(const std::vector<std::string>& dumps, const A
   auto timeline = std::async(std::launch::async, [&] { return Timeline::build(model->recording); });
   model->cpu = CpuProfile::build(model->recording, *model->symbols);
   model->timeline = timeline.get();
+  model->waits = Waits::build(model->recording, model->timeline);
   return model;
 }
 

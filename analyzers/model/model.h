@@ -8,6 +8,7 @@
 #include "analyzers/model/recording.h"
 #include "analyzers/model/symbols.h"
 #include "analyzers/model/timeline.h"
+#include "analyzers/model/waits.h"
 
 namespace tailback::analyzers {
 
@@ -16,6 +17,7 @@ struct Model {
   std::unique_ptr<Symbols> symbols;
   CpuProfile cpu;      // CPU time by stack, function, line and thread group; sums equal the CPU clocks
   Timeline timeline;   // each thread second by second: running, runnable, else; and the machine beside it
+  Waits waits;         // each thread's time while it does not run; calls by endpoint and place
   std::vector<Recording> others;  // further processes of the same recording (children), for totals
 };
 

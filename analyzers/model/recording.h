@@ -10,11 +10,10 @@
 #include <vector>
 
 #include "agent/trace/decode.h"
+#include "analyzers/model/call_tables.h"
 
 namespace tailback::analyzers {
 
-using ThreadId = std::uint32_t;
-using StackId = std::uint32_t;
 using ModuleId = std::uint32_t;
 
 struct ModuleRow {
@@ -112,6 +111,7 @@ struct Recording {
   std::vector<trace::ProcessState> process;
   std::vector<trace::SystemState> system;
   std::vector<trace::CgroupState> cgroup;
+  CallTables calls;                              // waiting and I/O
 
   std::uint64_t duration_ns = 0;                 // from start to the last time seen in any record
   bool complete = false;                         // ended in order
@@ -132,6 +132,8 @@ struct ReadOptions {
   std::size_t max_samples = 1'000'000;           // single samples kept: the first ones; 24 MB
   std::size_t max_cpu_rows = 10'000'000;         // beyond, the rows are merged into longer intervals; 320 MB
   std::size_t max_thread_states = 2'000'000;     // beyond, states are kept less densely; 192 MB
+  std::size_t max_call_rows = 500'000;           // beyond, calls are not told apart by object, then by stack; 100 MB for each of three tables
+  std::size_t max_call_events = 1'000'000;       // single calls kept: the first ones; 56 MB
 };
 
 // Reads a dump (mapped, not copied). Throws InputError (input_error.h) naming file, cause and remedy when it is none, or

@@ -125,6 +125,16 @@ void cut_rows(std::vector<Row>& rows, std::uint64_t from, std::uint64_t to) {
   rows.erase(rows.begin(), first);
 }
 
+// Turns on connections stay: which thread took part in them is not recorded.
+void keep_calls_of(CallTables& calls, const std::unordered_set<ThreadId>& kept) {
+  const auto other = [&](const auto& row) { return !kept.contains(row.key.thread); };
+  std::erase_if(calls.rows, other);
+  std::erase_if(calls.stacks, other);
+  std::erase_if(calls.events, other);
+  std::erase_if(calls.wakes, other);
+  std::erase_if(calls.still_blocked, other);
+}
+
 void keep_threads_named(Recording& out, const std::string& name) {
   std::unordered_set<ThreadId> kept;
   std::string others;
@@ -136,6 +146,7 @@ void keep_threads_named(Recording& out, const std::string& name) {
   std::erase_if(out.threads.rows, [&](const auto& row) { return !kept.contains(row.id); });
   std::erase_if(out.cpu, [&](const auto& row) { return !kept.contains(row.thread); });
   std::erase_if(out.samples, [&](const auto& row) { return !kept.contains(row.thread); });
+  keep_calls_of(out.calls, kept);
   out.thread_groups.clear();
   out.total_samples = 0;
   for (const auto& row : out.cpu) out.total_samples += row.samples;
@@ -151,12 +162,23 @@ void cut_window(Recording& out) {
   cut_rows(out.cgroup, from, to);
 }
 
+// A call that was not over when a dump was asked for may have ended since and be in the sums: only those of the end stand.
+void keep_blocked_at_end(Recording& out) {
+  constexpr std::uint64_t kAtTheEnd = 1'000'000'000;
+  std::erase_if(out.calls.still_blocked, [&](const BlockedRow& row) { return row.t + kAtTheEnd < out.duration_ns; });
+  for (BlockedRow& row : out.calls.still_blocked) {
+    row.since = std::clamp(row.since, out.from_ns, out.to_ns);
+    row.t = std::clamp(row.t, row.since, out.to_ns);
+  }
+}
+
 }  // namespace
 
 // CPU time of a thread whose own record is missing still belongs to a row.
 void RecordingReader::know_every_thread() {
   for (const auto& row : out_.cpu) thread_row(row.thread);
   for (const auto& row : out_.samples) thread_row(row.thread);
+  for (const auto& row : out_.calls.rows) thread_row(row.key.thread);
   std::sort(out_.threads.rows.begin(), out_.threads.rows.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
   for (auto& thread : out_.threads.rows)
     std::stable_sort(thread.states.begin(), thread.states.end(), [](const auto& a, const auto& b) { return a.t < b.t; });
@@ -176,6 +198,8 @@ void RecordingReader::say_what_was_cut() {
     notes.push_back(fmt::format("single samples are kept for the first {} only ({} more count in the sums)", out_.samples.size(), out_.samples_left_out));
   if (out_.ignored_records)
     notes.push_back(fmt::format("records that name threads, stacks or modules that are not in the dump: {}", out_.ignored_records));
+  if (out_.calls.left_out)
+    notes.push_back(fmt::format("calls on so many objects and from so many places were recorded that not all are told apart ({} records)", out_.calls.left_out));
   if (straddling_ns_)
     notes.push_back(fmt::format("{:.3g} s of CPU time were recorded in intervals that lie across the ends of the window; each counts "
                                 "as a whole where its middle lies", static_cast<double>(straddling_ns_) * 1e-9));
@@ -198,6 +222,7 @@ void RecordingReader::finish() {
                                    static_cast<double>(out_.duration_ns) * 1e-9));
     cut_window(out_);
   }
+  keep_blocked_at_end(out_);
   if (!options_.thread.empty()) keep_threads_named(out_, options_.thread);
   say_what_was_cut();
 }

@@ -57,7 +57,8 @@ RecordingReader::RecordingReader(Recording& recording, const ReadOptions& option
       options_(options),
       from_(options.from_ns.value_or(0)),
       to_(options.to_ns.value_or(std::numeric_limits<std::uint64_t>::max())),
-      cpu_(options.max_cpu_rows, recording.file_bytes / 6) {
+      cpu_(options.max_cpu_rows, recording.file_bytes / 6),
+      calls_(recording.calls, options.max_call_rows, options.max_call_events) {
   out_.nodes.emplace_back();
   depths_.push_back(0);
   // Address space only: pages are touched as samples come.

@@ -9,6 +9,7 @@
 #include <tuple>
 #include <unordered_map>
 
+#include "analyzers/model/call_reader.h"
 #include "analyzers/model/cpu_rows.h"
 #include "analyzers/model/recording.h"
 
@@ -60,6 +61,13 @@ class RecordingReader {
   void operator()(const trace::ProcessState& event);
   void operator()(const trace::SystemState& event);
   void operator()(const trace::CgroupState& event);
+  void operator()(const trace::Endpoint& event) { calls_.endpoint(event); }
+  void operator()(const trace::CallAggregate& event);
+  void operator()(const trace::CallStack& event);
+  void operator()(const trace::CallEvent& event);
+  void operator()(const trace::Wake& event);
+  void operator()(const trace::StillBlocked& event);
+  void operator()(const trace::RequestTurns& event);
 
   // Sorts and joins what needs all records. Call once, after the last event.
   void finish();
@@ -71,6 +79,9 @@ class RecordingReader {
   void saw(std::uint64_t t);
   void ignore() { ++out_.ignored_records; }
   bool in_window(std::uint64_t t) const { return t >= from_ && t < to_; }
+  // Whether an interval's sums count: its middle lies in the window. False as well for one that cannot be.
+  bool counts_interval(std::uint64_t end_ms, std::uint64_t span_ms);
+  bool sees_call(std::uint64_t t, std::uint64_t thread);
   StackId stack_of(std::uint64_t id);
   StackId unknown_caller();
   // The row of a thread, made up (found late) when its own record is missing. kNone: an impossible id.
@@ -84,6 +95,7 @@ class RecordingReader {
   const ReadOptions& options_;
   std::uint64_t from_ = 0, to_ = 0;
   CpuRowTable cpu_;
+  CallReader calls_;
   IdMap nodes_, threads_, modules_;
   StackId unknown_caller_ = 0;
   std::uint32_t newest_generation_ = 0;

@@ -58,6 +58,7 @@ bool analyze_dump(std::span<const std::uint8_t> bytes) {
     model.symbols = std::make_unique<analyzers::Symbols>(model.recording, analyzers::SymbolOptions{});
     model.cpu = analyzers::CpuProfile::build(model.recording, *model.symbols);
     model.timeline = analyzers::Timeline::build(model.recording);
+    model.waits = analyzers::Waits::build(model.recording, model.timeline);
     check_figures(analyzers::analyze(model, {}));
   } catch (const analyzers::InputError&) {
     return false;

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "agent/trace/calls.h"
 #include "agent/trace/encode.h"
 
 namespace tailback::testing {
@@ -65,6 +66,31 @@ struct ThreadSpec {
   std::uint64_t flags = 0;
 };
 
+struct EndpointSpec {
+  trace::EndpointKind kind = trace::EndpointKind::file;
+  std::uint64_t flags = 0, size_bytes = 0;
+};
+
+// Many like calls of one kind by one thread on one object from one place.
+struct CallSpec {
+  std::uint64_t thread = 1;
+  trace::Call call = trace::Call::none;
+  std::uint64_t object = 0;   // endpoint, or address
+  std::uint64_t stack = 0;
+  double calls = 1;
+  double each = 0;            // seconds; from 20 us on a call counts as blocked
+  double bytes_each = 0;
+  double errors = 0, empty = 0;  // of the calls
+  double from = 0, to = 1;    // seconds
+};
+
+struct TurnSpec {
+  double opened = 0, turns = 0, each = 0;       // seconds a turn
+  double delayed = 0, delayed_each = 0.04;      // further turns that were delayed
+  std::uint64_t delayed_stack = 0;
+  double from = 0, to = 1;
+};
+
 class TraceBuilder {
  public:
   // A recording of `program` on `cpus` CPUs. The main thread (1) exists from the start.
@@ -100,6 +126,17 @@ class TraceBuilder {
   };
   TraceBuilder& run(std::uint64_t thread, double from, double to, std::uint64_t stack, Load load);
   TraceBuilder& run(std::uint64_t thread, double from, double to, std::uint64_t stack) { return run(thread, from, to, stack, Load{}); }
+  // A file, a peer, ...; one id for each name.
+  std::uint64_t endpoint(const std::string& name, EndpointSpec spec);
+  std::uint64_t file(const std::string& name, std::uint64_t size_bytes = 0) { return endpoint(name, {.size_bytes = size_bytes}); }
+  std::uint64_t peer(const std::string& name) { return endpoint(name, {.kind = trace::EndpointKind::tcp_peer}); }
+  // Sums and stacks for each second of from..to, as the agent writes them.
+  TraceBuilder& calls(const CallSpec& spec);
+  // Flushes, each of `each` seconds, of a file.
+  TraceBuilder& flushes(std::uint64_t thread, std::uint64_t file, std::uint64_t stack, double count, double each, double to = 1) {
+    return calls({.thread = thread, .call = trace::Call::fsync, .object = file, .stack = stack, .calls = count, .each = each, .to = to});
+  }
+  TraceBuilder& turns(std::uint64_t endpoint, const TurnSpec& spec);
   // CPUs of the machine kept busy by others, 0..1 of all.
   TraceBuilder& others_busy(double fraction) { others_busy_ = fraction; return *this; }
 
@@ -127,6 +164,7 @@ class TraceBuilder {
   std::map<std::string, std::uint64_t> addresses_;
   std::map<std::string, Module> modules_;
   std::map<std::vector<std::uint64_t>, std::uint64_t> nodes_;
+  std::map<std::string, std::uint64_t> endpoints_;
   std::map<std::uint64_t, ThreadLife> threads_;
 };
 

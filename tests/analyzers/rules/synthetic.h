@@ -22,6 +22,7 @@ inline std::unique_ptr<analyzers::Model> model_of(const TraceBuilder& builder) {
   model->symbols = std::make_unique<analyzers::Symbols>(model->recording, analyzers::SymbolOptions{});
   model->cpu = analyzers::CpuProfile::build(model->recording, *model->symbols);
   model->timeline = analyzers::Timeline::build(model->recording);
+  model->waits = analyzers::Waits::build(model->recording, model->timeline);
   return model;
 }
 

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "analyzers/model/call_reader.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace tailback::analyzers {
+
+namespace {
+
+constexpr std::size_t kMostEndpoints = 1'000'000, kMostHistograms = 50'000, kMostTurns = 50'000;  // a histogram takes half a KiB
+constexpr std::uint64_t kMostOfAnything = std::uint64_t{1} << 52;  // more is damage, and sums must not overflow
+
+std::uint64_t believable(std::uint64_t value) { return std::min(value, kMostOfAnything); }
+
+template <class Event>
+CallCounts common_counts(const Event& event) {
+  CallCounts counts;
+  counts.calls = believable(event.calls);
+  counts.ns = believable(event.ns);
+  counts.longest_ns = believable(event.longest_ns);
+  counts.blocked_calls = std::min(believable(event.blocked_calls), counts.calls);
+  counts.blocked_ns = std::min(believable(event.blocked_ns), counts.ns);
+  counts.bytes = believable(event.bytes);
+  return counts;
+}
+
+}  // namespace
+
+std::size_t CallReader::Hash::operator()(const StackKey& key) const {
+  std::uint64_t x = key.key.object * 0x9e3779b97f4a7c15ULL;
+  x ^= (std::uint64_t{key.key.thread} << 32 | key.stack) + (x >> 29);
+  x *= 0xff51afd7ed558ccdULL;
+  x ^= static_cast<std::uint64_t>(key.key.call) + (x >> 32);
+  return x * 0xc4ceb9fe1a85ec53ULL >> 7;
+}
+
+std::uint64_t CallReader::endpoint_row(std::uint64_t id) {
+  if (id == 0) return 0;
+  const auto known = endpoints_.find(id);
+  if (known != endpoints_.end()) return known->second;
+  if (out_.endpoints.size() > kMostEndpoints) {
+    ++out_.left_out;
+    return 0;
+  }
+  endpoints_.emplace(id, out_.endpoints.size());
+  out_.endpoints.emplace_back();
+  return out_.endpoints.size() - 1;
+}
+
+CallKey CallReader::key_of(std::uint64_t thread, std::uint64_t call, std::uint64_t object) {
+  CallKey key;
+  key.thread = static_cast<ThreadId>(std::min<std::uint64_t>(thread, std::numeric_limits<ThreadId>::max()));
+  key.call = static_cast<trace::Call>(std::min<std::uint64_t>(call, 0xffff));
+  key.object = trace::works_on_endpoint(trace::group_of(key.call)) ? endpoint_row(object) : object;
+  return key;
+}
+
+template <class Row>
+Row& CallReader::row_of(std::vector<Row>& rows, Index& index, StackKey key, std::size_t most) {
+  if (rows.size() >= most && !index.contains(key)) {
+    ++out_.left_out;
+    key.key.object = 0;
+    if (!index.contains(key)) key.stack = 0;
+  }
+  const auto [at, added] = index.emplace(key, rows.size());
+  if (added) {
+    rows.emplace_back();
+    if constexpr (requires { rows.back().key; }) rows.back().key = key.key;
+    else rows.back().endpoint = key.key.object;
+    if constexpr (requires { rows.back().stack; }) rows.back().stack = key.stack;
+  }
+  return rows[at->second];
+}
+
+void CallReader::endpoint(const trace::Endpoint& event) {
+  out_.seen = true;
+  const std::uint64_t row = endpoint_row(event.id);
+  if (row == 0) return;
+  EndpointRow& endpoint = out_.endpoints[row];
+  endpoint.kind = static_cast<trace::EndpointKind>(std::min<std::uint64_t>(event.kind, 255));
+  if (!event.name.empty()) endpoint.name = std::string(event.name);
+  endpoint.flags |= event.flags;
+  if (event.size_bytes) endpoint.size_bytes = believable(event.size_bytes);
+}
+
+void CallReader::aggregate(const trace::CallAggregate& event) {
+  const CallKey key = key_of(event.thread, event.call, event.object);
+  CallCounts counts = common_counts(event);
+  counts.errors = std::min(believable(event.errors), counts.calls);
+  counts.empty = std::min(believable(event.empty), counts.calls);
+  row_of(out_.rows, rows_, {key}, most_rows_).counts.add(counts);
+  const bool told_apart = trace::works_on_endpoint(trace::group_of(key.call));
+  CallHistogramRow& row = row_of(out_.histograms, histograms_, {{0, key.call, told_apart ? key.object : 0}}, kMostHistograms);
+  row.latencies.add_coded(event.latencies);
+  row.sizes.add_coded(event.sizes);
+}
+
+void CallReader::stack(const trace::CallStack& event, StackId stack) {
+  const CallKey key = key_of(event.thread, event.call, event.object);
+  row_of(out_.stacks, stacks_, {key, stack}, most_rows_).counts.add(common_counts(event));
+}
+
+void CallReader::event(const trace::CallEvent& event, StackId stack) {
+  if (out_.events.size() >= most_events_) return;
+  out_.events.push_back({event.t, believable(event.ns), key_of(event.thread, event.call, event.object), stack, believable(event.bytes)});
+}
+
+void CallReader::wake(const trace::Wake& event) {
+  ++row_of(out_.wakes, wakes_, {key_of(event.thread, event.call, event.object)}, most_rows_).count;
+}
+
+void CallReader::still_blocked(const trace::StillBlocked& event, StackId stack) {
+  const CallKey key = key_of(event.thread, event.call, event.object);
+  BlockedRow& row = row_of(out_.still_blocked, blocked_, {{key.thread, trace::Call::none, 0}}, most_rows_);
+  if (event.t >= row.t) row = {key, stack, std::min(event.since, event.t), event.t};
+}
+
+void CallReader::turns(const trace::RequestTurns& event, StackId delayed_stack) {
+  TurnRow& row = row_of(out_.turns, turns_, {{0, trace::Call::none, endpoint_row(event.object)}}, kMostTurns);
+  row.opened += believable(event.opened);
+  row.closed += believable(event.closed);
+  row.turns += believable(event.turns);
+  row.turn_ns += believable(event.turn_ns);
+  row.delayed_turns += std::min(believable(event.delayed_turns), believable(event.turns));
+  row.delayed_ns += std::min(believable(event.delayed_ns), believable(event.turn_ns));
+  if (delayed_stack) row.delayed_stack = delayed_stack;
+  row.latencies.add_coded(event.turn_latencies);
+}
+
+}  // namespace tailback::analyzers

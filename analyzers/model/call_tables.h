@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a recording knows of calls that may block: endpoints, sums of calls, where they came from, turns on connections, wakes.
+// Part of Recording; filled by CallReader. Sums are over the stretch looked at, so their size does not grow with its length.
+#pragma once
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "agent/trace/calls.h"
+#include "analyzers/model/log_histogram.h"
+
+namespace tailback::analyzers {
+
+using ThreadId = std::uint32_t;
+using StackId = std::uint32_t;
+
+struct EndpointRow {
+  trace::EndpointKind kind = trace::EndpointKind::unknown;
+  std::string name;
+  std::uint64_t flags = 0, size_bytes = 0;  // as in endpoint
+};
+
+struct CallCounts {
+  std::uint64_t calls = 0, errors = 0, empty = 0, ns = 0, longest_ns = 0, blocked_calls = 0, blocked_ns = 0, bytes = 0;
+
+  void add(const CallCounts& other) {
+    calls += other.calls, errors += other.errors, empty += other.empty, ns += other.ns;
+    longest_ns = std::max(longest_ns, other.longest_ns);
+    blocked_calls += other.blocked_calls, blocked_ns += other.blocked_ns, bytes += other.bytes;
+  }
+};
+
+// What calls are told apart by. `object` is a row of CallTables::endpoints where the call works on one, else an address; 0 none.
+struct CallKey {
+  ThreadId thread = 0;  // 0: threads of a thread_group
+  trace::Call call = trace::Call::none;
+  std::uint64_t object = 0;
+  auto operator<=>(const CallKey&) const = default;
+};
+
+struct CallRow { CallKey key; CallCounts counts; };
+struct CallStackRow { CallKey key; StackId stack = 0; CallCounts counts; };  // errors and empty are not known by stack
+struct CallHistogramRow { CallKey key; LogHistogram latencies, sizes; };      // of all threads: key.thread is 0
+struct CallEventRow { std::uint64_t t = 0, ns = 0; CallKey key; StackId stack = 0; std::uint64_t bytes = 0; };
+struct WakeRow { CallKey key; std::uint64_t count = 0; };
+struct BlockedRow { CallKey key; StackId stack = 0; std::uint64_t since = 0, t = 0; };  // still inside a call at t
+
+struct TurnRow {
+  std::uint64_t endpoint = 0, opened = 0, closed = 0, turns = 0, turn_ns = 0, delayed_turns = 0, delayed_ns = 0;
+  StackId delayed_stack = 0;
+  LogHistogram latencies;
+};
+
+struct CallTables {
+  bool seen = false;                         // the dump holds records of this kind, inside the window or not
+  std::vector<EndpointRow> endpoints{1};     // [0] none
+  std::vector<CallRow> rows;                 // one for each key
+  std::vector<CallStackRow> stacks;          // one for each key and stack
+  std::vector<CallHistogramRow> histograms;  // one for each call and endpoint
+  std::vector<TurnRow> turns;                // one for each endpoint
+  std::vector<WakeRow> wakes;                // one for each key
+  std::vector<CallEventRow> events;          // detail
+  std::vector<BlockedRow> still_blocked;     // the last of each thread
+  std::uint64_t left_out = 0;                // records beyond the bounds: their objects, stacks or details are not told apart
+};
+
+}  // namespace tailback::analyzers
