@@ -32,6 +32,9 @@ class HazardsTest(Scratch):
     def test_waits_are_not_cut_short(self):
         self.same("signal_waits", forms.rounds("3", "500"), "4")
 
+    def test_every_call_that_waits(self):
+        self.same("blocking_matrix", timeout=120)
+
     def test_signals_belong_to_the_program(self):
         for _ in range(forms.rounds(1, 50)):
             self.same("signal_owner")

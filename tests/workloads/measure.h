@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 namespace workload {
@@ -26,6 +27,13 @@ inline std::uint64_t mix(std::uint64_t x) {
   x ^= x >> 31, x *= 0x7fb5d329728ea185ull;
   x ^= x >> 27, x *= 0x81dadef4bc2dd44dull;
   return x ^ (x >> 33);
+}
+
+// A workload that cannot do its work must not look like a fast one.
+inline void require(bool good, const char* what) {
+  if (good) return;
+  std::perror(what);
+  std::exit(1);
 }
 
 // Runs `bad` or `fixed` as argv[1] says and prints the figures. `latency`: mean seconds of a task, where the workload has tasks.

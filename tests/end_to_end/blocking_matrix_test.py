@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every call that may wait, each blocked once for 50 ms in a thread of its own: the recording must have it exactly once, under the
+right kind, with the time that the thread's own clock saw. The program names the thread, the kind and its clock on each line."""
+import collections
+import os
+import re
+import unittest
+
+import raw_records
+from recording import Scratch, program
+
+CALLS = os.path.join(raw_records.ROOT, "agent", "trace", "calls.def")
+SHORTEST_MS, LONGEST_MS = 40, 80
+UNCHOSEN = {"fsync", "fdatasync", "sync_file_range", "msync"}  # these take what the disk takes, and their threads sleep afterwards
+NOISE_NS = 10_000_000  # a call that does not block may still lose its CPU to somebody
+
+Seen = collections.namedtuple("Seen", "kinds own_ns")
+
+
+def call_kinds():
+    """{number: name}"""
+    with open(CALLS, encoding="utf-8") as source:
+        return {int(number): name for number, name in re.findall(r"^CALL\((\d+), (\w+),", source.read(), re.M)}
+
+
+def printed(output):
+    """({thread name: Seen}, lines that say otherwise) of what the program said."""
+    seen, others = {}, []
+    for line in output.decode().splitlines():
+        words = line.split()
+        if len(words) == 4 and words[2] == "right":
+            seen[words[0]] = Seen(words[1].split("|"), int(words[3]) * 1000)
+        else:
+            others.append(line)
+    return seen, others
+
+
+def tolerance(own_ns):
+    return max(own_ns * 0.02, 20_000)
+
+
+class BlockingMatrixTest(Scratch):
+    def aggregates(self, table):
+        """{thread name: [call_aggregate with time blocked]}, by every name that a thread had."""
+        names = collections.defaultdict(set)
+        for record in table["thread_name"]:
+            names[record["thread"]].add(record["name"].decode())
+        found = collections.defaultdict(list)
+        for record in table["call_aggregate"]:
+            if record["blocked_calls"]:
+                for name in names[record["thread"]]:
+                    found[name].append(record)
+        return found
+
+    def check(self, name, seen, aggregates, kinds):
+        least, ignored = (seen.own_ns / 2, "sleep") if name in UNCHOSEN else (NOISE_NS, None)
+        blocked = [(kinds.get(one["call"], one["call"]), one["blocked_calls"], one["blocked_ns"]) for one in aggregates if one["blocked_ns"] >= least]
+        blocked = [one for one in blocked if one[0] != ignored]
+        self.assertEqual(len(blocked), 1, f"{blocked} instead of one record of {seen}")
+        kind, calls, blocked_ns = blocked[0]
+        self.assertIn(kind, seen.kinds)
+        self.assertEqual(calls, 1)
+        self.assertAlmostEqual(blocked_ns, seen.own_ns, delta=tolerance(seen.own_ns))
+        if name not in UNCHOSEN:
+            self.assertTrue(SHORTEST_MS * 1e6 <= blocked_ns <= LONGEST_MS * 1e6, f"{blocked_ns} ns")
+
+    def test_each_call_once_under_its_kind(self):
+        done, dump = self.record([program("blocking_matrix"), "times"], timeout=120)
+        seen, others = printed(done.stdout)
+        self.assertEqual((done.status, [line for line in others if " skipped: " not in line]), (0, []))
+        self.assertGreater(len(seen), 90)
+        aggregates, kinds = self.aggregates(raw_records.tables(dump)), call_kinds()
+        for name, one in seen.items():
+            with self.subTest(call=name):
+                self.check(name, one, aggregates[name], kinds)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// A report of many lines through a stream: bad ends each line with std::endl, which flushes; fixed with '\n'.
+#include <fstream>
+
+#include "tests/workloads/measure.h"
+#include "tests/workloads/scratch_file.h"
+
+namespace {
+
+constexpr std::uint64_t kLines = 2'000'000;
+
+[[gnu::noinline]] void print_line_and_flush(std::ostream& out, std::uint64_t line) {
+  out << "line " << line << " value " << (workload::mix(line) >> 40) << std::endl;
+}
+
+[[gnu::noinline]] void print_line(std::ostream& out, std::uint64_t line) {
+  out << "line " << line << " value " << (workload::mix(line) >> 40) << '\n';
+}
+
+template <class Print>
+std::uint64_t print_report(Print print) {
+  const workload::ScratchFile file;
+  {
+    std::ofstream out(file.path());
+    for (std::uint64_t line = 0; line < kLines; ++line) print(out, line);
+    workload::require(out.good(), "print");
+  }
+  return workload::checksum_of_file(file.path());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return workload::run(argc, argv, [](double&) { return print_report(print_line_and_flush); }, [](double&) { return print_report(print_line); });
+}
