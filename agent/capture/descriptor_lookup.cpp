@@ -77,7 +77,7 @@ int socket_option(int fd, int level, int name) {
   return sys::failed(sys::call(__NR_getsockopt, fd, level, name, sys::arg(&value), sys::arg(&size))) ? 0 : value;
 }
 
-EndpointId look_up_socket(Endpoints& endpoints, int fd) {
+__attribute__((noinline)) EndpointId look_up_socket(Endpoints& endpoints, int fd) {
   const int domain = socket_option(fd, SOL_SOCKET, SO_DOMAIN), type = socket_option(fd, SOL_SOCKET, SO_TYPE);
   const bool listening = socket_option(fd, SOL_SOCKET, SO_ACCEPTCONN) != 0;
   sockaddr_storage own{}, peer{};
@@ -157,7 +157,7 @@ EndpointId look_up_descriptor(Endpoints& endpoints, int fd) {
   struct stat status {};
   if (sys::failed(sys::call(__NR_fstat, fd, sys::arg(&status)))) return 0;
   if (S_ISSOCK(status.st_mode)) return look_up_socket(endpoints, fd);
-  char path[32], link[1024];
+  char path[32], link[768];
   Writer out{path, sizeof path};
   out.put("/proc/self/fd/");
   out.number(static_cast<std::uint32_t>(fd));

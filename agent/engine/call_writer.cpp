@@ -18,25 +18,6 @@ namespace {
 constexpr std::uint64_t kEpochNs = 500'000'000;
 constexpr std::uint32_t kWritten = 1u << 31;
 
-// Counts as varints, trailing zeros left out.
-class Counts {
- public:
-  void add(std::uint64_t count) {
-    if (count == 0) return void(++zeros_);
-    for (; zeros_; --zeros_) put(0);
-    put(count);
-  }
-  std::string_view view() const { return {bytes_, used_}; }
-
- private:
-  void put(std::uint64_t value) {
-    for (; value >= 0x80 && used_ + 1 < sizeof bytes_; value >>= 7) bytes_[used_++] = static_cast<char>(value | 0x80);
-    if (used_ < sizeof bytes_) bytes_[used_++] = static_cast<char>(value & 0x7f);
-  }
-  char bytes_[256];
-  std::size_t used_ = 0, zeros_ = 0;
-};
-
 }  // namespace
 
 void CallWriter::init(capture::Endpoints& endpoints, StackWriter& stacks, Detail& detail, DumpFile& dump) {
@@ -68,7 +49,8 @@ void CallWriter::write_endpoint(Call call, std::uint64_t object) {
 
 void CallWriter::channel(ChannelSums& sums, std::uint64_t thread) {
   write_endpoint(sums.call, sums.object);
-  Counts latencies, sizes;
+  Counts& latencies = latencies_.clear();
+  Counts& sizes = sizes_.clear();
   for (std::uint32_t i = 0; i < ChannelSums::kFirstLatency; ++i) latencies.add(0);
   for (const std::uint32_t count : sums.latencies) latencies.add(count);
   for (const std::uint32_t count : sums.sizes) sizes.add(count);
@@ -167,7 +149,7 @@ void CallWriter::pending(const ThreadBlock& block, std::uint64_t now_ns) {
 }
 
 void CallWriter::write_turns(std::uint64_t id, capture::Turns& turns) {
-  Counts latencies;
+  Counts& latencies = latencies_.clear();
   for (std::uint32_t i = 0; i < ChannelSums::kFirstLatency; ++i) latencies.add(0);
   for (auto& count : turns.latencies) latencies.add(count.exchange(0, std::memory_order_relaxed));
   trace::RequestTurns record;

@@ -9,6 +9,29 @@
 
 namespace tailback::engine {
 
+// Counts as varints, trailing zeros left out.
+class Counts {
+ public:
+  Counts& clear() {
+    used_ = zeros_ = 0;
+    return *this;
+  }
+  void add(std::uint64_t count) {
+    if (count == 0) return void(++zeros_);
+    for (; zeros_; --zeros_) put(0);
+    put(count);
+  }
+  std::string_view view() const { return {bytes_, used_}; }
+
+ private:
+  void put(std::uint64_t value) {
+    for (; value >= 0x80 && used_ + 1 < sizeof bytes_; value >>= 7) bytes_[used_++] = static_cast<char>(value | 0x80);
+    if (used_ < sizeof bytes_) bytes_[used_++] = static_cast<char>(value & 0x7f);
+  }
+  char bytes_[256] = {};
+  std::size_t used_ = 0, zeros_ = 0;
+};
+
 class CallWriter {
  public:
   void init(capture::Endpoints& endpoints, StackWriter& stacks, Detail& detail, DumpFile& dump);
@@ -44,6 +67,7 @@ class CallWriter {
   std::uint64_t session_start_ns_ = 0;
   std::uint64_t interval_begin_ = 0, interval_end_ = 0, advanced_ns_ = 0;
   std::uint64_t calls_ = 0, blocked_ = 0, lost_ = 0;
+  Counts latencies_{}, sizes_{};  // of the record being written: the stack below may be small
   struct Written {
     std::uint32_t flags;  // with kWritten
     std::uint64_t size_bytes;

@@ -45,7 +45,8 @@ class DrainTest : public testing::Test {
     ASSERT_TRUE(code_.init("/bin/program") && stacks_.init(kNodes) && unwinder_.init(code_, stacks_) && threads_.init());
     ASSERT_EQ(dump_.create((folder_ / "a").c_str(), 1 << 26, 1, 1), 0);
     ASSERT_TRUE(writer_.init(code_, stacks_, unwinder_, dump_, kNodes) && aggregate_.init() && detail_.init());
-    ASSERT_TRUE(drain_.init(threads_, writer_, aggregate_, detail_, dump_));
+    calls_.init(endpoints_, writer_, detail_, dump_);
+    ASSERT_TRUE(drain_.init(threads_, writer_, aggregate_, detail_, dump_, calls_));
     drain_.begin(0);
   }
   void TearDown() override { std::filesystem::remove_all(folder_); }
@@ -88,6 +89,8 @@ class DrainTest : public testing::Test {
   StackWriter writer_;
   CpuAggregate aggregate_;
   Detail detail_;
+  capture::Endpoints endpoints_;
+  CallWriter calls_;
   Drain drain_;
 };
 
