@@ -124,6 +124,8 @@ Report analyze(const Model& model, const AnalysisOptions& options) {
   report.summary = summary_of(model, report.findings);  // of all findings, whatever is shown
   std::erase_if(report.findings, [&](const Finding& finding) { return finding.severity < options.min_severity; });
   report.threads = thread_rows(model);
+  report.waiting = waiting_of(model);
+  report.io = io_rows(model);
   report.recording = quality_of(model);
   return report;
 }

@@ -34,7 +34,7 @@ bool same_place(const Finding& a, const Finding& b) {
 
 bool one_cause(const Finding& a, const Finding& b) {
   const RuleNature first = nature_of_rule(a.rule), second = nature_of_rule(b.rule);
-  if (a.rule == b.rule || first.aspect == RuleNature::other || first.aspect != second.aspect) return false;
+  if (a.rule == b.rule || first.aspect >= RuleNature::own || first.aspect != second.aspect) return false;
   if (first.whole_process && second.whole_process) return true;
   if (has_samples(a) && has_samples(b)) return std::max(shared_samples(a, b), shared_samples(b, a)) >= kSameSamples;
   const double shared = has_samples(a) ? shared_samples(a, b) : shared_samples(b, a);
@@ -64,6 +64,14 @@ RuleNature nature_of_rule(const std::string& rule) {
       {"cpu-oversubscription", {RuleNature::threads, 1, true}},
       {"cpu-single-threaded", {RuleNature::division, 0}},
       {"cpu-load-imbalance", {RuleNature::division, 1}},
+      {"io-blocking", {RuleNature::transfer, 0}},
+      {"io-small-operations", {RuleNature::transfer, 1}},
+      {"io-repeated-read", {RuleNature::transfer, 2}},
+      {"io-sync-flush", {RuleNature::own}},
+      {"sleep-polling", {RuleNature::own}},
+      {"net-connection-churn", {RuleNature::own}},
+      {"net-delayed-ack", {RuleNature::own}},
+      {"net-slow-peer", {RuleNature::own}},
   };
   const auto known = natures.find(rule);
   return known == natures.end() ? RuleNature{} : known->second;

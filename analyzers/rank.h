@@ -11,7 +11,7 @@ namespace tailback::analyzers {
 
 // What the remedy of a rule changes, and how much its diagnosis says: of two findings with one cause the more specific stays.
 struct RuleNature {
-  enum Aspect { work, threads, division, other } aspect = other;
+  enum Aspect { work, threads, division, transfer, own, other } aspect = other;  // own: what no other rule's remedy changes
   int specificity = 0;
   bool whole_process = false;  // the cause is no single place: two such findings of one aspect always have one cause
 };

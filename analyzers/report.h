@@ -29,6 +29,27 @@ struct Summary {
   std::string headline;  // one sentence
 };
 
+struct WaitRow {
+  std::string cause;      // disk, network, pipe, lock, condition, sleep, poll, ...
+  double seconds = 0;
+  double by_design_seconds = 0;  // of them: waiting for work
+};
+
+struct IoOperation {
+  std::string call;       // read, send, fsync, ...
+  std::uint64_t calls = 0, errors = 0, bytes = 0;
+  double seconds = 0, blocked_seconds = 0, p50_seconds = 0, p99_seconds = 0;
+};
+
+struct IoRow {            // a file, a peer, a pipe
+  std::string name, kind;
+  std::uint64_t calls = 0, errors = 0, bytes = 0;
+  double seconds = 0, blocked_seconds = 0, p50_seconds = 0, p99_seconds = 0;
+  std::uint64_t opened = 0, turns = 0;           // times opened or connected; requests answered
+  double turn_p50_seconds = 0, turn_p99_seconds = 0;
+  std::vector<IoOperation> operations;           // most time first
+};
+
 struct ThreadRow {
   std::uint64_t id = 0, tid = 0;
   std::string name, start_routine;
@@ -38,6 +59,9 @@ struct ThreadRow {
   double sampled_seconds = 0, unsampled_seconds = 0;             // of cpu_seconds, with and without a stack
   std::uint64_t voluntary_switches = 0, involuntary_switches = 0, minor_faults = 0, major_faults = 0, samples = 0;
   std::uint64_t count = 1;  // > 1: a group of short-lived threads, all figures summed
+  std::string role;                       // working, held up, idle worker, event loop, timer, coordinator; empty: not known
+  std::vector<WaitRow> waiting;           // by cause, most first; with CPU time, run delay and the rest it makes up the thread's life
+  std::optional<double> unexplained_seconds;
   std::vector<Frame> creation_stack;
 };
 
@@ -60,6 +84,8 @@ struct Report {
   Summary summary;
   std::vector<Finding> findings;  // ranked
   std::vector<ThreadRow> threads; // busiest first
+  std::vector<WaitRow> waiting;   // of all threads, most first
+  std::vector<IoRow> io;          // most time first
   std::vector<RuleOutcome> rules;
   RecordingQuality recording;
 };

@@ -88,6 +88,11 @@ ThreadRow row_of(const Model& model, const ThreadTable::Row& thread) {
   row.sampled_seconds = seconds(time.sampled_ns);
   row.unsampled_seconds = seconds(time.cpu_ns - time.sampled_ns);
   if (model.timeline.has_run_delay) row.run_delay_seconds = 0;
+  if (const ThreadWaits* waits = model.waits.missing.empty() ? model.waits.find(thread.id) : nullptr) {
+    row.role = to_string(waits->role);
+    row.waiting = waiting_of(*waits);
+    row.unexplained_seconds = waits->unexplained;
+  }
   if (thread.states.empty()) return row;
   const ThreadCounters& last = thread.states.back();
   row.user_seconds = seconds(last.user_ns);

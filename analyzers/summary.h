@@ -15,6 +15,13 @@ Summary summary_of(const Model& model, const std::vector<Finding>& findings);
 // Busiest first. Creation stacks only for the first ones, the bulk of a thousand equal threads would say nothing new.
 std::vector<ThreadRow> thread_rows(const Model& model);
 
+// Where threads waited: of all of them, and of one. Most first; empty when calls were not recorded.
+std::vector<WaitRow> waiting_of(const Model& model);
+std::vector<WaitRow> waiting_of(const ThreadWaits& thread);
+
+// What calls worked on, most time first; the first few hundred.
+std::vector<IoRow> io_rows(const Model& model);
+
 RecordingQuality quality_of(const Model& model);
 
 }  // namespace tailback::analyzers

@@ -26,7 +26,7 @@ std::string why_missing(const Recording& recording) {
 
 CallSite site_of(const CallKey& key, StackId stack, const CallCounts& counts) {
   return {key, stack, static_cast<double>(counts.calls), seconds(counts.ns), static_cast<double>(counts.bytes),
-          static_cast<double>(counts.blocked_calls), seconds(counts.blocked_ns)};
+          static_cast<double>(counts.blocked_calls), seconds(counts.blocked_ns), seconds(counts.longest_ns)};
 }
 
 // The exact sums of a key shared out over its places. Calls that blocked are exact by place; the others are scaled.
@@ -62,7 +62,7 @@ std::vector<CallSite> all_sites(const CallTables& calls) {
   }
   for (const BlockedRow& row : calls.still_blocked) {
     const double held = seconds(row.t - row.since);
-    if (held > 0) sites.push_back({row.key, row.stack, 1, held, 0, 1, held});
+    if (held > 0) sites.push_back({row.key, row.stack, 1, held, 0, 1, held, held});
   }
   const auto order = [](const CallSite& a, const CallSite& b) { return std::tie(b.seconds, a.key, a.stack) < std::tie(a.seconds, b.key, b.stack); };
   std::sort(sites.begin(), sites.end(), order);

@@ -28,6 +28,7 @@ struct CallSite {
   StackId stack = 0;       // 0 not known
   double calls = 0, seconds = 0, bytes = 0;
   double blocked_calls = 0, blocked_seconds = 0;  // of them
+  double longest = 0;      // seconds
 };
 
 enum class ThreadRole : std::uint8_t {

@@ -33,6 +33,7 @@ std::vector<CallPlace> places_of(const Model& model, const std::function<bool(co
     places[known->second].add(site);
   }
   std::stable_sort(places.begin(), places.end(), [](const CallPlace& a, const CallPlace& b) { return a.seconds > b.seconds; });
+  if (places.size() > kMostPlaces) places.erase(places.begin() + kMostPlaces, places.end());
   return places;
 }
 

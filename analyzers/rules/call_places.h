@@ -20,7 +20,8 @@ struct CallPlace {
   void add(const CallPlace& other);
 };
 
-// Calls that are wanted, by the function that made them; most time first.
+// Calls that are wanted, by the function that made them: the places with most time, most first.
+inline constexpr std::size_t kMostPlaces = 50;
 std::vector<CallPlace> places_of(const Model& model, const std::function<bool(const CallSite&)>& wanted);
 
 // Time of the sites by thread, each second counted `part` times.

@@ -123,6 +123,42 @@ TEST_F(Pipeline, IdleProgramsAreHealthy) {
   EXPECT_THAT(result.summary.headline, HasSubstr("Nothing to fix"));
 }
 
+TEST_F(Pipeline, WaitingAndIo) {
+  TraceBuilder builder;
+  const auto stack = builder.stack({"main", "insert"});
+  builder.flushes(1, builder.file("/data/shop.db"), stack, 1000, 0.004, 5).run(1, 0, 5, stack, {.busy = 0.19});
+  const auto idle = builder.thread({.name = "idle"});
+  builder.calls({.thread = idle, .call = trace::Call::cond_wait, .object = 0x10, .stack = builder.stack({"next"}), .calls = 10, .each = 0.49, .to = 5});
+  const Report result = report(builder.finish(5));
+  ASSERT_THAT(result.findings, Not(IsEmpty()));
+  EXPECT_EQ(result.findings[0].rule, "io-sync-flush");
+  EXPECT_THAT(result.summary.headline, HasSubstr("/data/shop.db"));
+  ASSERT_THAT(result.io, SizeIs(1));
+  EXPECT_EQ(result.io[0].name, "/data/shop.db");
+  EXPECT_EQ(result.io[0].operations[0].call, "fsync");
+  EXPECT_EQ(result.io[0].calls, 1000u);
+  EXPECT_NEAR(result.io[0].p50_seconds, 0.004, 0.0021);
+  ASSERT_THAT(result.waiting, SizeIs(2));
+  EXPECT_EQ(result.waiting[0].cause, "condition");
+  EXPECT_NEAR(result.waiting[0].by_design_seconds, 4.9, 0.01);
+  EXPECT_EQ(result.waiting[1].by_design_seconds, 0);
+  ASSERT_THAT(result.threads[0].waiting, SizeIs(1));
+  EXPECT_EQ(result.threads[0].role, "held up");
+  EXPECT_EQ(result.threads[1].role, "idle worker");
+  EXPECT_NEAR(result.threads[0].waiting[0].seconds + result.threads[0].cpu_seconds + *result.threads[0].unexplained_seconds, 5, 0.01);
+}
+
+TEST_F(Pipeline, AQuietServiceHasNothingToFix) {
+  TraceBuilder builder;
+  const auto log = builder.file("/var/log/service.log"), stack = builder.stack({"main", "log_line"});
+  builder.calls({.call = trace::Call::epoll_wait, .stack = builder.stack({"main"}), .calls = 120, .each = 0.49, .to = 60});
+  builder.calls({.call = trace::Call::write, .object = log, .stack = stack, .calls = 60, .each = 30e-6, .bytes_each = 90, .to = 60});
+  builder.flushes(1, log, stack, 60, 0.01, 60).run(1, 0, 60, stack, {.busy = 0.002});
+  const Report result = report(builder.finish(60));
+  for (const Finding& finding : result.findings) EXPECT_LE(finding.severity, Severity::low) << finding.rule << ": " << finding.title;
+  EXPECT_EQ(result.summary.health, "healthy");
+}
+
 TEST_F(Pipeline, QualityOfTheRecording) {
   TraceBuilder builder;
   const auto whole = builder.stack({"main", "work"}), cut = builder.stack_on(1, 0, {"work"}), folded = builder.stack_on(3, 0, {"deep"});

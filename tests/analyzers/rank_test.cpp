@@ -114,6 +114,15 @@ TEST(Merge, FindingsOfOneRuleStay) {
   EXPECT_THAT(merge_same_cause(findings), IsEmpty());
 }
 
+TEST(Merge, SmallReadsOfAFileThatIsReadAgainAndAgainAreOneCause) {
+  std::vector<Finding> findings = {finding("io-small-operations", Severity::high, 0.3, 1, {stack("blocked", 2, {"load", "main"})}),
+                                   finding("io-repeated-read", Severity::medium, 0.4, 1, {stack("blocked", 3, {"load", "main"})}),
+                                   finding("io-sync-flush", Severity::high, 0.2, 1, {stack("blocked", 1, {"load", "main"})})};
+  for (Finding& each : findings) each.culprit.function = "load";
+  EXPECT_THAT(merge_same_cause(findings), SizeIs(1));
+  EXPECT_THAT(findings, SizeIs(2));
+}
+
 TEST(Merge, EveryRuleHasANature) {
   for (const auto& rule : registry()) EXPECT_NE(nature_of_rule(rule.id).aspect, RuleNature::other) << rule.id;
   EXPECT_EQ(nature_of_rule("no such rule").aspect, RuleNature::other);

@@ -54,6 +54,53 @@ TraceBuilder detail_and_losses() {
   return builder;
 }
 
+// A bit of everything that the rules about waiting and I/O look for, and each record in numbers that cannot be.
+TraceBuilder calls() {
+  using trace::Call;
+  using trace::EndpointKind;
+  TraceBuilder builder;
+  const auto stack = builder.stack({"main", "serve", "store"}), ask = builder.stack({"main", "ask"});
+  const auto journal = builder.file("/data/shop.db-journal", 512), database = builder.file("/data/shop.db", 1 << 20), settings = builder.file("/etc/app.conf", 300);
+  builder.flushes(1, journal, stack, 400, 0.001, 2).flushes(1, database, stack, 400, 0.0005, 2);
+  builder.calls({.call = Call::write, .object = builder.file("/data/log"), .stack = stack, .calls = 200000, .each = 1e-6, .bytes_each = 20, .to = 2});
+  builder.calls({.call = Call::read, .object = settings, .stack = stack, .calls = 5000, .each = 30e-6, .bytes_each = 300, .to = 2}).turns(settings, {.opened = 5000});
+  builder.calls({.call = Call::name_lookup, .stack = ask, .calls = 50, .each = 0.004, .to = 2});
+  for (const char* name : {"10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"}) {
+    const auto peer = builder.peer(name);
+    const double each = name[7] == '2' ? 0.009 : 0.001;
+    builder.calls({.call = Call::connect, .object = peer, .stack = ask, .calls = 60, .each = 0.0004, .to = 2});
+    builder.calls({.call = Call::recv, .object = peer, .stack = ask, .calls = 60, .each = each, .bytes_each = 400, .to = 2});
+    builder.turns(peer, {.opened = 60, .turns = 50, .each = each, .delayed = 10, .delayed_stack = ask, .to = 2});
+  }
+  const auto poller = builder.thread({.name = "poller"}), waiter = builder.thread({.name = "waiter"});
+  builder.calls({.thread = poller, .call = Call::sleep, .stack = builder.stack({"poll_flag"}), .calls = 180, .each = 0.01, .to = 2});
+  builder.calls({.thread = poller, .call = Call::wait_child, .calls = 180, .each = 1e-6, .empty = 170, .to = 2});
+  builder.calls({.thread = waiter, .call = Call::cond_wait, .object = 0x7000, .stack = builder.stack({"next_task"}), .calls = 30, .each = 0.03});
+  builder.add(trace::CallEvent{.t = 5, .ns = 900, .thread = 1, .call = 20, .object = journal, .stack = stack});
+  builder.add(trace::Wake{.t = 6, .thread = 1, .call = 81, .object = 0x7000, .stack = stack});
+  builder.add(trace::StillBlocked{.t = 2 * kSecond, .thread = waiter, .call = 68, .object = 0x7000, .since = kSecond});
+  builder.run(1, 0, 2, stack, {.busy = 0.2, .system = 0.5}).finish(2);
+  return builder;
+}
+
+TraceBuilder hostile_calls() {
+  TraceBuilder builder;
+  const std::uint64_t huge = ~std::uint64_t{0};
+  for (const std::uint64_t n : {std::uint64_t{1}, huge, huge / 2, std::uint64_t{0xffff}}) {
+    builder.add(trace::Endpoint{.id = n, .kind = n, .name = "/f", .flags = n, .size_bytes = n});
+    for (const std::uint64_t call : {std::uint64_t{2}, std::uint64_t{9}, std::uint64_t{20}, std::uint64_t{40}, std::uint64_t{56}, n}) {
+      builder.add(trace::CallAggregate{.end_ms = 1, .span_ms = 1, .thread = 1, .call = call, .object = n, .calls = n, .errors = n, .empty = n, .ns = n, .longest_ns = n,
+                                       .blocked_calls = n, .blocked_ns = n, .bytes = n, .latencies = "\x01\xff\xff\xff", .sizes = "\x01\x02\x03"});
+      builder.add(trace::CallStack{.end_ms = 1, .span_ms = 1, .thread = n, .call = call, .object = n, .stack = n, .calls = n, .ns = n, .bytes = n});
+    }
+    builder.add(trace::RequestTurns{.end_ms = 1, .span_ms = 1, .object = n, .opened = n, .closed = n, .turns = n, .turn_ns = n, .turn_latencies = "\xff", .delayed_turns = n,
+                                    .delayed_ns = n, .delayed_stack = n});
+    builder.add(trace::CallEvent{.t = n, .ns = n, .thread = n, .call = n, .object = n, .stack = n}).add(trace::Wake{.t = n, .thread = n, .object = n});
+    builder.add(trace::StillBlocked{.t = 1, .thread = n, .call = n, .object = n, .stack = n, .since = n});
+  }
+  return builder;
+}
+
 TraceBuilder hostile() {
   TraceBuilder builder;
   const std::uint64_t huge = ~std::uint64_t{0};
@@ -78,6 +125,8 @@ int main(int argc, char** argv) {
   write("every-kind", every_kind().image_bytes());
   write("detail", detail_and_losses().image_bytes());
   write("hostile", hostile().image_bytes());
+  write("calls", calls().image_bytes());
+  write("hostile-calls", hostile_calls().image_bytes());
   auto unfinished = threads_and_inlining().image_bytes(false);
   unfinished.resize(16 * 1024);
   write("unfinished", unfinished);

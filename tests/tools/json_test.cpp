@@ -52,6 +52,9 @@ TEST(JsonReport, TheSchemaIsStrict) {
   EXPECT_EQ(broken([](auto& r) { r["findings"][0]["stacks"][0]["frames"][0].erase("inlined"); }), 3);
   EXPECT_EQ(broken([](auto& r) { r["target"]["exit_status"] = "0"; }), 3);
   EXPECT_EQ(broken([](auto& r) { r["threads"][0]["cpu_seconds"] = -1; }), 3);
+  EXPECT_EQ(broken([](auto& r) { r["threads"][0]["role"] = "lazy"; }), 3);
+  EXPECT_EQ(broken([](auto& r) { r["waiting"][0]["cause"] = "the weather"; }), 3);
+  EXPECT_EQ(broken([](auto& r) { r["io"][0]["operations"][0].erase("p99_seconds"); }), 3);
 }
 
 TEST(JsonReport, SaysWhatTheReportSays) {
@@ -68,6 +71,12 @@ TEST(JsonReport, SaysWhatTheReportSays) {
   EXPECT_EQ(json["threads"].size(), 10u);
   EXPECT_TRUE(json["threads"][1]["run_delay_seconds"].is_null());
   EXPECT_EQ(json["threads"][9]["count"], 22080);
+  EXPECT_EQ(json["threads"][1]["role"], "held up");
+  EXPECT_EQ(json["threads"][1]["waiting"][0]["cause"], "disk");
+  EXPECT_TRUE(json["threads"][0]["unexplained_seconds"].is_null());
+  EXPECT_DOUBLE_EQ(json["waiting"][0]["by_design_seconds"], 61.25);
+  EXPECT_EQ(json["io"][0]["operations"][0]["call"], "fdatasync");
+  EXPECT_EQ(json["io"][1]["bytes"], 5 << 20);
   EXPECT_EQ(json["rules"][2]["outcome"], "not_applicable");
   EXPECT_TRUE(nlohmann::json::parse(json_report(clean_report()))["target"]["exit_status"].is_null());
 }

@@ -74,6 +74,16 @@ inline analyzers::ThreadRow thread_row(std::uint64_t id, std::string name, doubl
   return row;
 }
 
+inline analyzers::IoRow io_row(std::string name, std::string kind, std::string call, std::uint64_t calls, std::uint64_t bytes, double seconds, double p50,
+                               double p99) {
+  analyzers::IoRow row;
+  row.name = std::move(name);
+  row.kind = std::move(kind);
+  row.calls = calls, row.bytes = bytes, row.seconds = seconds, row.blocked_seconds = 0.9 * seconds, row.p50_seconds = p50, row.p99_seconds = p99;
+  row.operations = {{std::move(call), calls, 0, bytes, seconds, 0.9 * seconds, p50, p99}};
+  return row;
+}
+
 inline analyzers::Report full_report() {
   analyzers::Report report;
   report.target = {{"./planner", "--input", "cities.csv"}, 4001, 0, "2026-01-01T00:00:00Z", 12.5, 2, "build-host", true};
@@ -83,6 +93,13 @@ inline analyzers::Report full_report() {
   for (std::uint64_t id = 1; id <= 9; ++id)
     report.threads.push_back(thread_row(id, id == 1 ? "main" : "worker", 4.0 / static_cast<double>(id)));
   report.threads.push_back(thread_row(10, "request", 0.4, 22080));
+  report.threads[1].role = "held up";
+  report.threads[1].waiting = {{"disk", 4.1, 0}, {"lock", 0.2, 0}};
+  report.threads[1].unexplained_seconds = 0.25;
+  report.waiting = {{"condition", 61.5, 61.25}, {"disk", 4.6, 0}, {"poll", 3.2, 3.2}, {"network", 0.35, 0}, {"lock", 0.2, 0}, {"name lookup", 0.004, 0}};
+  report.io = {io_row("/var/lib/planner/routes.journal", "file", "fdatasync", 2050, 0, 4.1, 0.0019, 0.0041),
+               io_row("10.0.0.17:5432", "tcp_peer", "recv", 1200, 5 << 20, 0.35, 0.00025, 0.0021),
+               io_row("", "pipe", "write", 300000, 14400000, 0.2, 6e-7, 9e-7)};
   report.rules = {{"cpu-hotspot", analyzers::RuleOutcome::found, ""},
                   {"cpu-spin", analyzers::RuleOutcome::fine,
                    "no thread was busy in a loop that only waits; the longest was 0.2 % of its CPU time"},
@@ -116,6 +133,7 @@ inline analyzers::Report hostile_report() {
       for (analyzers::Frame& frame : stack.frames) frame.function = frame.full_name = frame.module = hostile;
   }
   for (analyzers::ThreadRow& row : report.threads) row.name = hostile;
+  for (analyzers::IoRow& row : report.io) row.name = row.kind = row.operations[0].call = hostile;
   report.rules[1].detail = hostile;
   report.recording.notes = {hostile};
   return report;

@@ -111,6 +111,41 @@ Json finding_json(const Finding& finding, std::size_t rank) {
   return json;
 }
 
+Json waiting_json(const std::vector<WaitRow>& waiting) {
+  Json array = Json::array();
+  for (const WaitRow& row : waiting)
+    array.push_back({{"cause", text(row.cause)}, {"seconds", number(row.seconds)}, {"by_design_seconds", number(row.by_design_seconds)}});
+  return array;
+}
+
+// The figures that a file and each operation on it have in common.
+template <class Row>
+void add_figures(Json& json, const Row& row) {
+  json["calls"] = row.calls;
+  json["errors"] = row.errors;
+  json["bytes"] = row.bytes;
+  json["seconds"] = number(row.seconds);
+  json["blocked_seconds"] = number(row.blocked_seconds);
+  json["p50_seconds"] = number(row.p50_seconds);
+  json["p99_seconds"] = number(row.p99_seconds);
+}
+
+Json io_json(const IoRow& row) {
+  Json json = {{"name", text(row.name)}, {"kind", text(row.kind)}};
+  add_figures(json, row);
+  json["opened"] = row.opened;
+  json["turns"] = row.turns;
+  json["turn_p50_seconds"] = number(row.turn_p50_seconds);
+  json["turn_p99_seconds"] = number(row.turn_p99_seconds);
+  json["operations"] = Json::array();
+  for (const IoOperation& operation : row.operations) {
+    Json made = {{"call", text(operation.call)}};
+    add_figures(made, operation);
+    json["operations"].push_back(std::move(made));
+  }
+  return json;
+}
+
 Json thread_json(const ThreadRow& row) {
   Json json = {{"id", row.id},
                {"tid", row.tid},
@@ -130,8 +165,12 @@ Json thread_json(const ThreadRow& row) {
                {"minor_faults", row.minor_faults},
                {"major_faults", row.major_faults},
                {"samples", row.samples},
+               {"role", text(row.role)},
+               {"waiting", waiting_json(row.waiting)},
+               {"unexplained_seconds", nullptr},
                {"creation_stack", frames_json(row.creation_stack)}};
   if (row.run_delay_seconds) json["run_delay_seconds"] = number(*row.run_delay_seconds);
+  if (row.unexplained_seconds) json["unexplained_seconds"] = number(*row.unexplained_seconds);
   return json;
 }
 
@@ -161,7 +200,10 @@ std::string json_report(const Report& report) {
   for (const ThreadRow& row : report.threads) json["threads"].push_back(thread_json(row));
   for (const char* list : {"pools", "locks", "pauses"}) json[list] = Json::array();
   json["allocations"] = Json::object();
-  for (const char* list : {"io", "event_loops", "requests", "tasks"}) json[list] = Json::array();
+  json["waiting"] = waiting_json(report.waiting);
+  json["io"] = Json::array();
+  for (const IoRow& row : report.io) json["io"].push_back(io_json(row));
+  for (const char* list : {"event_loops", "requests", "tasks"}) json[list] = Json::array();
   json["rules"] = Json::array();
   for (const RuleOutcome& rule : report.rules)
     json["rules"].push_back({{"rule", text(rule.rule)}, {"outcome", outcome_name(rule)}, {"detail", text(rule.detail)}});

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "tools/reports/format.h"
+#include "tools/reports/io_section.h"
 #include "tools/reports/page.h"
 #include "tools/reports/stack_lines.h"
 
@@ -240,6 +241,7 @@ std::string text_report(const Report& report, const TextOptions& options) {
   findings(page, report, options.top);
   rule_list(page, report, RuleOutcome::fine, "Looked at and fine");
   if (!options.brief) rule_list(page, report, RuleOutcome::not_applicable, "Could not be looked at");
+  io_section(page, report);
   thread_table(page, report);
   data_quality(page, report.recording);
   return page.text();

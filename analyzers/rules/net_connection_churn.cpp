@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+// A connection is made for each request or two: kept open, it would save the handshake, the teardown and the name lookup.
+// Seen from the side that connects; on the side that accepts, the cost is the clients' and cannot be measured here.
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "analyzers/rules/call_places.h"
+#include "analyzers/rules/rules.h"
+
+namespace tailback::analyzers {
+namespace {
+
+using trace::Call;
+using trace::EndpointKind;
+
+constexpr double kFewestConnections = 30, kOften = 2;  // in all; a second
+constexpr double kTurnsOnEach = 2.5;                   // more and the connection is kept
+constexpr std::size_t kMostFindings = 3;
+
+struct Churn {
+  const EndpointTotals* peer = nullptr;
+  double opened = 0, turns = 0, turn_seconds = 0;
+  CallPlace place;            // connect and close, name lookups when there is about one for each
+  double lookups = 0;         // seconds, of it
+  double setup = 0;           // CPU time making and configuring sockets, which are no calls that may block
+  double kept = 1;            // connections that remain
+};
+
+bool makes_connections(EndpointKind kind) { return kind == EndpointKind::tcp_peer || kind == EndpointKind::unix_socket; }
+
+double calls_of(const EndpointTotals& totals, Call call) {
+  for (const OperationTotals& operation : totals.operations)
+    if (operation.call == call) return static_cast<double>(operation.counts.calls);
+  return 0;
+}
+
+// CPU time whose innermost function sets up a socket.
+double socket_setup(const Model& model) {
+  static constexpr std::array<std::string_view, 5> kNames = {"socket", "setsockopt", "getsockname", "fcntl", "fcntl64"};
+  double seconds = 0;
+  for (const StackWeight& weight : model.cpu.stacks) {
+    if (!weight.stack) continue;
+    std::string_view name = model.symbols->function_name(model.symbols->frames(weight.stack).front().function);
+    name.remove_prefix(std::min(name.find_first_not_of('_'), name.size()));
+    if (std::find(kNames.begin(), kNames.end(), name) != kNames.end()) seconds += static_cast<double>(weight.ns) * 1e-9;
+  }
+  return seconds;
+}
+
+Churn churn_of(const Model& model, const EndpointTotals& totals) {
+  Churn churn{&totals, 0, 0, 0, {}};
+  const EndpointRow& peer = model.recording.calls.endpoints[totals.endpoint];
+  const double connects = calls_of(totals, Call::connect);
+  if (!makes_connections(peer.kind) || !totals.turns || connects <= 0) return churn;
+  churn.opened = std::max(connects, static_cast<double>(totals.turns->opened));
+  churn.turns = static_cast<double>(totals.turns->turns);
+  churn.turn_seconds = static_cast<double>(totals.turns->turn_ns) * 1e-9;
+  return churn;
+}
+
+bool is_churn(const Model& model, const Churn& churn) {
+  return churn.opened >= kFewestConnections && churn.opened >= kOften * model.timeline.wall_seconds && churn.turns <= kTurnsOnEach * churn.opened;
+}
+
+void find_cost(const Model& model, Churn& churn, double all_opened) {
+  double lookups = 0;
+  for (const CallRow& row : model.recording.calls.rows) lookups += row.key.call == Call::name_lookup ? static_cast<double>(row.counts.calls) : 0;
+  const bool looked_up = lookups >= 0.5 * all_opened;
+  const auto costs = [&](const CallSite& site) { return site.key.object == churn.peer->endpoint && (site.key.call == Call::connect || site.key.call == Call::close); };
+  for (const CallPlace& place : places_of(model, costs)) {
+    if (churn.place.culprit.function.empty()) churn.place.culprit = place.culprit;
+    churn.place.add(place);
+  }
+  churn.kept = std::max<double>(1, static_cast<double>(seconds_by_thread(churn.place).size()));
+  churn.setup = socket_setup(model) * churn.opened / all_opened;
+  if (!looked_up) return;
+  for (const CallSite& site : model.waits.sites)
+    if (site.key.call == Call::name_lookup) churn.lookups += site.seconds * churn.opened / all_opened;
+}
+
+Gain gain_of(const Model& model, const Churn& churn) {
+  const double saved = 1 - std::min(1.0, churn.kept / churn.opened), mine = std::max(churn.place.seconds, 1e-9);
+  WaitSaving saving;
+  saving.seconds = seconds_by_thread(churn.place, saved * (churn.place.seconds + churn.lookups + churn.setup) / mine);
+  saving.low = 0.8;
+  // A fresh connection's first answer also waits for the other side to accept it.
+  saving.high = 1 + 0.5 * churn.turn_seconds / std::max(saved * (churn.place.seconds + churn.lookups + churn.setup), 1e-9);
+  saving.why = fmt::format("time to connect and close{}{}, for all but {:.0f} of {:.0f} connections; what the other side spends on accepting them comes on top",
+                           churn.lookups > 0 ? ", look names up" : "", churn.setup > 0 ? " and set sockets up" : "", churn.kept, churn.opened);
+  return gain_of_waiting(model, saving);
+}
+
+Finding finding_of(const Model& model, const Churn& churn, Gain gain) {
+  const std::string name = endpoint_name(model.recording.calls.endpoints[churn.peer->endpoint]);
+  const double each = churn.turns / churn.opened, saved = std::max(0.0, churn.opened - churn.kept);
+  Finding finding;
+  finding.severity = severity_by_part(gain.fraction);
+  finding.gain = std::move(gain);
+  finding.confidence = 0.85;
+  finding.culprit = churn.place.culprit;
+  finding.title = fmt::format("{:.0f} connections to {} were made{} for {:.0f} requests: {} of wall time to connect and close", churn.opened, name,
+                              in_function(churn.place.culprit), churn.turns, percent(churn.place.seconds / model.timeline.wall_seconds));
+  finding.evidence = {text_evidence("peer", name), count_evidence("connections", churn.opened, "count"), count_evidence("requests on each", std::round(10 * each) / 10, "count"),
+                      seconds_evidence("time to connect and close", churn.place.seconds), seconds_evidence("one connection, mean", churn.place.seconds / churn.opened)};
+  if (churn.lookups > 0) finding.evidence.push_back(seconds_evidence("time looking the name up", churn.lookups));
+  if (churn.setup > 0) finding.evidence.push_back(seconds_evidence("CPU time setting sockets up", churn.setup));
+  finding.stacks = blocked_stacks(model, churn.place, 2);
+  finding.advice = {fmt::format("keep the connection open and send the next request on it (HTTP keep-alive, a connection pool, persistent connections of the client library): {:.0f} "
+                                "connections are saved, {:.0f} remain", saved, churn.kept)};
+  if (churn.lookups > 0) finding.advice.push_back("the name is looked up for each connection: keep the address as well");
+  finding.verify = fmt::format("{}; connections to {} should fall from {:.0f} to about {:.0f}", record_again(model), name, churn.opened, churn.kept);
+  return finding;
+}
+
+}  // namespace
+
+RuleResult net_connection_churn(const Model& model) {
+  if (!model.waits.missing.empty()) return RuleResult::cannot(model.waits.missing);
+  RuleResult result;
+  std::vector<Churn> churns;
+  double opened = 0;
+  for (const EndpointTotals& totals : model.waits.endpoints) {
+    const Churn churn = churn_of(model, totals);
+    opened += churn.opened;
+    if (is_churn(model, churn) && churns.size() < kMostPlaces) churns.push_back(churn);
+  }
+  for (Churn& churn : churns) {
+    if (result.findings.size() >= kMostFindings) break;
+    find_cost(model, churn, opened);
+    Gain gain = gain_of(model, churn);
+    if (severity_by_part(std::max(gain.fraction, gain.high / 2)) != Severity::info) result.findings.push_back(finding_of(model, churn, std::move(gain)));
+  }
+  result.fine = opened > 0 ? fmt::format("{:.0f} connections were made; they carried enough, or cost little", opened) : "no connections were made";
+  return result;
+}
+
+}  // namespace tailback::analyzers

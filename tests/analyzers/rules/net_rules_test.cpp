@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+// The three rules about connections, on a client that asks and waits.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/analyzers/rules/synthetic.h"
+
+namespace tailback::testing {
+namespace {
+
+using analyzers::net_connection_churn;
+using analyzers::net_delayed_ack;
+using analyzers::net_slow_peer;
+using analyzers::Severity;
+using trace::Call;
+using ::testing::HasSubstr;
+
+// Asks `peer` and waits for each answer.
+void talk(TraceBuilder& builder, std::uint64_t peer, double turns, double each, double request = 100, double seconds = 2) {
+  const auto stack = builder.stack({"main", "ask"});
+  builder.calls({.call = Call::send, .object = peer, .stack = stack, .calls = turns, .each = 5e-6, .bytes_each = request, .to = seconds});
+  builder.calls({.call = Call::recv, .object = peer, .stack = stack, .calls = turns, .each = each, .bytes_each = 10 * request, .to = seconds});
+}
+
+TraceBuilder connection_for_each(double turns_on_each) {
+  TraceBuilder builder;
+  const auto peer = builder.peer("10.0.0.1:80"), stack = builder.stack({"main", "fetch"});
+  builder.calls({.call = Call::connect, .object = peer, .stack = stack, .calls = 1000, .each = 400e-6, .to = 2});
+  builder.calls({.call = Call::close, .object = peer, .stack = stack, .calls = 1000, .each = 50e-6, .to = 2});
+  talk(builder, peer, 1000, 500e-6);
+  builder.turns(peer, {.opened = 1000, .turns = 1000 * turns_on_each, .each = 500e-6, .to = 2});
+  return builder;
+}
+
+TEST(NetConnectionChurn, AConnectionForEachRequest) {
+  const auto result = net_connection_churn(*model_of(connection_for_each(1).finish(2)));
+  ASSERT_EQ(result.findings.size(), 1u);
+  const auto& finding = result.findings[0];
+  EXPECT_EQ(incomplete(finding), "");
+  EXPECT_EQ(finding.severity, Severity::medium);
+  EXPECT_EQ(finding.culprit.function, "fetch");
+  EXPECT_NEAR(finding.gain.fraction, 0.225, 0.002);
+  EXPECT_THAT(finding.title, HasSubstr("10.0.0.1:80"));
+  EXPECT_THAT(finding.advice[0], HasSubstr("999 connections are saved"));
+}
+
+TEST(NetConnectionChurn, LookingTheNameUpEachTimeBelongsToIt) {
+  auto builder = connection_for_each(1);
+  builder.calls({.call = Call::name_lookup, .stack = builder.stack({"main", "fetch"}), .calls = 1000, .each = 200e-6, .to = 2});
+  const auto result = net_connection_churn(*model_of(builder.finish(2)));
+  ASSERT_EQ(result.findings.size(), 1u);
+  EXPECT_NEAR(result.findings[0].gain.fraction, 0.325, 0.002);
+}
+
+TEST(NetConnectionChurn, ConnectionsThatCarryManyRequestsAreFine) {
+  const auto result = net_connection_churn(*model_of(connection_for_each(20).finish(2)));
+  EXPECT_TRUE(result.findings.empty());
+  EXPECT_THAT(result.fine, HasSubstr("1000 connections"));
+}
+
+TEST(NetDelayedAck, TheSecondWriteIsNamed) {
+  TraceBuilder builder;
+  const auto peer = builder.peer("10.0.0.1:5000");
+  talk(builder, peer, 45, 0.040);
+  builder.turns(peer, {.opened = 1, .turns = 5, .each = 0.001, .delayed = 40, .delayed_each = 0.040, .delayed_stack = builder.stack({"main", "send_request"}), .to = 2});
+  const auto result = net_delayed_ack(*model_of(builder.finish(2)));
+  ASSERT_EQ(result.findings.size(), 1u);
+  const auto& finding = result.findings[0];
+  EXPECT_EQ(incomplete(finding), "");
+  EXPECT_EQ(finding.severity, Severity::high);
+  EXPECT_EQ(finding.culprit.function, "send_request");
+  EXPECT_NEAR(finding.gain.fraction, 40 * 0.039 / 2, 0.01);
+  EXPECT_THAT(finding.advice[0], HasSubstr("one writev"));
+  EXPECT_THAT(finding.advice[1], HasSubstr("TCP_NODELAY"));
+}
+
+TEST(NetDelayedAck, WithoutDelayedTurnsItIsFine) {
+  TraceBuilder builder;
+  const auto peer = builder.peer("10.0.0.1:5000");
+  talk(builder, peer, 40, 0.040);
+  builder.turns(peer, {.opened = 1, .turns = 40, .each = 0.040, .to = 2});
+  const auto result = net_delayed_ack(*model_of(builder.finish(2)));
+  EXPECT_TRUE(result.findings.empty());
+  EXPECT_THAT(result.fine, HasSubstr("0 of 40"));
+}
+
+TraceBuilder three_backends(double slow, double request = 100) {
+  TraceBuilder builder;
+  for (int i = 0; i < 3; ++i) {
+    const auto peer = builder.peer("127.0.0.1:900" + std::to_string(i));
+    const double each = i == 1 ? slow : 0.002;
+    talk(builder, peer, 100, each, i == 1 ? request : 100);
+    builder.turns(peer, {.opened = 1, .turns = 100, .each = each, .to = 2});
+  }
+  return builder;
+}
+
+TEST(NetSlowPeer, OneOfThreeIsSlow) {
+  const auto result = net_slow_peer(*model_of(three_backends(0.012).finish(2)));
+  ASSERT_EQ(result.findings.size(), 1u);
+  const auto& finding = result.findings[0];
+  EXPECT_EQ(incomplete(finding), "");
+  EXPECT_EQ(finding.severity, Severity::high);
+  EXPECT_EQ(evidence_text(finding, "peer"), "127.0.0.1:9001");
+  EXPECT_EQ(finding.culprit.function, "ask");
+  EXPECT_NEAR(finding.gain.fraction, 100 * 0.010 / 2, 0.01);
+}
+
+TEST(NetSlowPeer, EqualPeersAreFine) {
+  const auto result = net_slow_peer(*model_of(three_backends(0.003).finish(2)));
+  EXPECT_TRUE(result.findings.empty());
+  EXPECT_THAT(result.fine, HasSubstr("1.5 times"));
+}
+
+TEST(NetSlowPeer, APeerThatDoesSomethingElseIsNotCompared) {
+  EXPECT_TRUE(net_slow_peer(*model_of(three_backends(0.012, 5000).finish(2))).findings.empty());
+}
+
+TEST(NetSlowPeer, TwoPeersAreTooFewToCompare) {
+  TraceBuilder builder;
+  for (const char* name : {"10.0.0.1:5432", "10.0.0.2:6379"}) {
+    const auto peer = builder.peer(name);
+    talk(builder, peer, 100, name[7] == '1' ? 0.010 : 0.0002);
+    builder.turns(peer, {.turns = 100, .each = name[7] == '1' ? 0.010 : 0.0002, .to = 2});
+  }
+  const auto result = net_slow_peer(*model_of(builder.finish(2)));
+  EXPECT_TRUE(result.findings.empty());
+  EXPECT_THAT(result.fine, HasSubstr("2 peers"));
+}
+
+TEST(NetRules, WithoutRecordsOfCallsTheyAreNotApplicable) {
+  const auto model = model_of(TraceBuilder().finish(1));
+  EXPECT_FALSE(net_connection_churn(*model).not_applicable.empty());
+  EXPECT_FALSE(net_delayed_ack(*model).not_applicable.empty());
+  EXPECT_FALSE(net_slow_peer(*model).not_applicable.empty());
+}
+
+}  // namespace
+}  // namespace tailback::testing

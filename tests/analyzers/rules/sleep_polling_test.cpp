@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/analyzers/rules/synthetic.h"
+
+namespace tailback::testing {
+namespace {
+
+using analyzers::Severity;
+using analyzers::sleep_polling;
+using trace::Call;
+using ::testing::HasSubstr;
+
+void sleeps(TraceBuilder& builder, std::uint64_t thread, const char* where, double count, double each, double seconds) {
+  builder.calls({.thread = thread, .call = Call::sleep, .stack = builder.stack({"main", where}), .calls = count, .each = each, .to = seconds});
+}
+
+TEST(SleepPolling, AThreadThatOutsleepsTheWorkOfOthersIsHigh) {
+  TraceBuilder builder;
+  sleeps(builder, 1, "wait_for_result", 380, 0.010, 4);
+  const auto worker = builder.thread({.name = "worker", .start_routine = "work"});
+  builder.run(1, 0, 4, builder.stack({"main"}), {.busy = 0.01}).run(worker, 0, 4, builder.stack({"work"}), {.busy = 0.5});
+  builder.calls({.thread = worker, .call = Call::cond_wait, .object = 0x10, .stack = builder.stack({"work"}), .calls = 190, .each = 0.0105, .to = 4});
+  const auto result = sleep_polling(*model_of(builder.finish(4)));
+  ASSERT_EQ(result.findings.size(), 1u);
+  const auto& finding = result.findings[0];
+  EXPECT_EQ(incomplete(finding), "");
+  EXPECT_EQ(finding.severity, Severity::high);
+  EXPECT_EQ(finding.culprit.function, "wait_for_result");
+  EXPECT_NEAR(finding.gain.fraction, (3.8 - 2.0) / 4, 0.01);
+  EXPECT_NEAR(evidence_number(finding, "delay of each event, mean"), 0.005, 1e-4);
+  EXPECT_THAT(finding.advice[1], HasSubstr("5 ms"));
+}
+
+TEST(SleepPolling, ChecksThatComeBackEmptyTellHowManyWaitsThereWere) {
+  TraceBuilder builder;
+  sleeps(builder, 1, "await_child", 300, 0.010, 4);
+  builder.calls({.call = Call::wait_child, .stack = builder.stack({"main", "await_child"}), .calls = 400, .each = 2e-6, .empty = 300, .to = 4});
+  const auto result = sleep_polling(*model_of(builder.finish(4)));
+  ASSERT_EQ(result.findings.size(), 1u);
+  EXPECT_NEAR(result.findings[0].gain.fraction, 100 * 0.005 / 4, 0.005);
+  EXPECT_NEAR(result.findings[0].gain.high, 100 * 0.010 / 4, 0.005);
+  EXPECT_THAT(result.findings[0].advice[0], HasSubstr("waitpid"));
+}
+
+TEST(SleepPolling, APauseInTheOnlyThreadIsNoPolling) {
+  TraceBuilder builder;
+  sleeps(builder, 1, "frame", 240, 0.016, 4);
+  builder.calls({.call = Call::write, .object = builder.file("/dev/fb"), .calls = 240, .each = 10e-6, .to = 4});
+  const auto result = sleep_polling(*model_of(builder.finish(4)));
+  EXPECT_TRUE(result.findings.empty());
+  EXPECT_THAT(result.fine, HasSubstr("240 sleeps"));
+}
+
+TEST(SleepPolling, ASleeperWhileOthersWorkAllTheTimeHoldsNothingUp) {
+  TraceBuilder builder;
+  sleeps(builder, 1, "progress", 100, 0.038, 4);
+  const auto worker = builder.thread({.name = "worker"});
+  builder.run(worker, 0, 4, builder.stack({"work"}), {.busy = 1});
+  EXPECT_TRUE(sleep_polling(*model_of(builder.finish(4))).findings.empty());
+}
+
+TEST(SleepPolling, HousekeepingBesideAnEventLoopIsAtMostLow) {
+  TraceBuilder builder;
+  builder.calls({.call = Call::epoll_wait, .stack = builder.stack({"main", "loop"}), .calls = 100, .each = 0.039, .to = 4});
+  const auto timer = builder.thread({.name = "timer"});
+  sleeps(builder, timer, "tick", 100, 0.038, 4);
+  EXPECT_TRUE(sleep_polling(*model_of(builder.finish(4))).findings.empty());
+  TraceBuilder restless;
+  restless.calls({.call = Call::epoll_wait, .stack = restless.stack({"main", "loop"}), .calls = 100, .each = 0.039, .to = 4});
+  const auto fast = restless.thread({.name = "timer"});
+  sleeps(restless, fast, "tick", 3500, 0.001, 4);
+  const auto result = sleep_polling(*model_of(restless.finish(4)));
+  ASSERT_EQ(result.findings.size(), 1u);
+  EXPECT_EQ(result.findings[0].severity, Severity::low);
+  EXPECT_EQ(incomplete(result.findings[0]), "");
+}
+
+TEST(SleepPolling, ASleepASecondIsASchedule) {
+  TraceBuilder builder;
+  builder.thread({.name = "worker"});
+  sleeps(builder, 1, "report", 30, 0.99, 30);
+  EXPECT_TRUE(sleep_polling(*model_of(builder.finish(30))).findings.empty());
+}
+
+TEST(SleepPolling, WithoutRecordsOfCallsItIsNotApplicable) {
+  EXPECT_FALSE(sleep_polling(*model_of(TraceBuilder().finish(1))).not_applicable.empty());
+}
+
+}  // namespace
+}  // namespace tailback::testing
