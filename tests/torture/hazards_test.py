@@ -35,6 +35,22 @@ class HazardsTest(Scratch):
     def test_every_call_that_waits(self):
         self.same("blocking_matrix", timeout=120)
 
+    def test_interrupted_calls(self):
+        for _ in range(forms.rounds(1, 20)):
+            self.same("interrupted_calls")
+
+    def test_cancelled_calls(self):
+        for _ in range(forms.rounds(1, 20)):
+            self.same("cancelled_calls")
+            self.same("cancelled_calls", "children")
+
+    def test_jumps_out_of_calls(self):
+        self.same("jumping_out", forms.rounds("10", "300"))
+
+    def test_kinds_of_locks(self):
+        for _ in range(forms.rounds(1, 50)):
+            self.same("lock_kinds")
+
     def test_signals_belong_to_the_program(self):
         for _ in range(forms.rounds(1, 50)):
             self.same("signal_owner")
