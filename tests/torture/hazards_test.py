@@ -51,6 +51,14 @@ class HazardsTest(Scratch):
         for _ in range(forms.rounds(1, 50)):
             self.same("lock_kinds")
 
+    def test_descriptors_change_their_meaning(self):
+        for _ in range(forms.rounds(1, 50)):
+            self.same("descriptor_traffic")
+
+    def test_arguments_that_depend_on_others(self):
+        for name in ("variadic_calls", "variadic_large", "variadic_fortified"):
+            self.same(name)
+
     def test_signals_belong_to_the_program(self):
         for _ in range(forms.rounds(1, 50)):
             self.same("signal_owner")
