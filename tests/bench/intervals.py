@@ -46,3 +46,10 @@ def verdict(interval, limit):
     if interval.high <= limit:
         return "met"
     return "not met" if interval.low > limit else "unresolved"
+
+
+def verdict_at_least(interval, limit):
+    """The same for what must not fall below a limit."""
+    if interval.low >= limit:
+        return "met"
+    return "not met" if interval.high < limit else "unresolved"

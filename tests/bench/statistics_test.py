@@ -36,6 +36,11 @@ class IntervalsTest(unittest.TestCase):
         self.assertEqual(intervals.verdict(intervals.Interval(1.0, 0.99, 1.02, 5), 1.01), "unresolved")
         self.assertEqual(intervals.verdict(intervals.Interval(1.03, 1.02, 1.04, 5), 1.01), "not met")
 
+    def test_verdicts_of_least_values(self):
+        self.assertEqual(intervals.verdict_at_least(intervals.Interval(0.99, 0.98, 1.0, 5), 0.98), "met")
+        self.assertEqual(intervals.verdict_at_least(intervals.Interval(0.99, 0.97, 1.0, 5), 0.98), "unresolved")
+        self.assertEqual(intervals.verdict_at_least(intervals.Interval(0.9, 0.89, 0.97, 5), 0.98), "not met")
+
     def test_more_pairs_narrow_the_interval(self):
         choice = random.Random(5)
         few, many = (intervals.ratio_interval(self.noisy_pairs(choice, 1, count)) for count in (5, 80))

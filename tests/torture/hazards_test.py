@@ -35,6 +35,30 @@ class HazardsTest(Scratch):
     def test_every_call_that_waits(self):
         self.same("blocking_matrix", timeout=120)
 
+    def test_interrupted_calls(self):
+        for _ in range(forms.rounds(1, 20)):
+            self.same("interrupted_calls")
+
+    def test_cancelled_calls(self):
+        for _ in range(forms.rounds(1, 20)):
+            self.same("cancelled_calls")
+            self.same("cancelled_calls", "children")
+
+    def test_jumps_out_of_calls(self):
+        self.same("jumping_out", forms.rounds("10", "300"))
+
+    def test_kinds_of_locks(self):
+        for _ in range(forms.rounds(1, 50)):
+            self.same("lock_kinds")
+
+    def test_descriptors_change_their_meaning(self):
+        for _ in range(forms.rounds(1, 50)):
+            self.same("descriptor_traffic")
+
+    def test_arguments_that_depend_on_others(self):
+        for name in ("variadic_calls", "variadic_large", "variadic_fortified"):
+            self.same(name)
+
     def test_signals_belong_to_the_program(self):
         for _ in range(forms.rounds(1, 50)):
             self.same("signal_owner")

@@ -2,7 +2,6 @@
 // Reading what is not there yet and writing where there is no room: pipes, socket pairs, queues.
 #include <fcntl.h>
 #include <mqueue.h>
-#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/msg.h>
 #include <sys/sem.h>
@@ -11,10 +10,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include <cstring>
-#include <functional>
-
 #include "tests/torture/programs/blocking/stage.h"
+#include "tests/torture/programs/ends.h"
 
 namespace blocking {
 namespace {
@@ -24,41 +21,10 @@ iovec part{text, 1};
 msghdr message{nullptr, 0, &part, 1, nullptr, 0, 0};
 mmsghdr messages{message, 0};
 
-// What one end writes, the other reads.
-struct Ends {
-  int reader = -1, writer = -1;
-  static Ends of_pipe() {
-    int two[2];
-    require(pipe(two) == 0, "pipe");
-    return {two[0], two[1]};
-  }
-  static Ends of_sockets() {
-    int two[2];
-    require(socketpair(AF_UNIX, SOCK_STREAM, 0, two) == 0, "socketpair");
-    return {two[0], two[1]};
-  }
-  void fill() const {
-    require(fcntl(writer, F_SETFL, O_NONBLOCK) == 0, "O_NONBLOCK");
-    while (write(writer, text, sizeof text) > 0) {
-    }
-    require(fcntl(writer, F_SETFL, 0) == 0, "F_SETFL");
-  }
-  // All that is there and what the one who waits is about to add.
-  void drain() const {
-    pollfd one{reader, POLLIN, 0};
-    while (poll(&one, 1, 10) == 1 && read(reader, text, sizeof text) > 0) {
-    }
-  }
-  void close_both() const {
-    close(reader);
-    close(writer);
-  }
-};
-
 using Call = bool (*)(const Ends&);
 
 void read_from(Stage& stage, const Ends& ends, const char* name, const char* kind, Call call) {
-  stage.block(name, kind, [&] { return call(ends); }, [&](pthread_t) { require(write(ends.writer, "x", 1) == 1, "write"); });
+  stage.block(name, kind, [&] { return call(ends); }, [&](pthread_t) { ends.give("x", 1); });
   ends.close_both();
 }
 

@@ -1,59 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/torture/programs/blocking/stage.h"
 
-#include <errno.h>
-
 #include <cstdio>
-#include <cstdlib>
-#include <filesystem>
 #include <thread>
 
 #include "tests/end_to_end/programs/clocks.h"
 
 namespace blocking {
 
-void sleep_ms(long ms) {
-  timespec left{ms / 1000, ms % 1000 * 1'000'000};
-  while (nanosleep(&left, &left) != 0 && errno == EINTR) {
-  }
-}
-
-timespec in_ms(clockid_t clock, long ms) {
-  timespec at{};
-  clock_gettime(clock, &at);
-  at.tv_sec += ms / 1000;
-  at.tv_nsec += ms % 1000 * 1'000'000;
-  if (at.tv_nsec >= 1'000'000'000) at.tv_nsec -= 1'000'000'000, ++at.tv_sec;
-  return at;
-}
-
-void require(bool good, const char* what) {
-  if (good) return;
-  std::perror(what);
-  std::exit(2);
-}
-
-void Gate::pass() const {
-  while (!open_) sleep_ms(1);
-}
-
-Scratch::Scratch() {
-  char name[] = "/var/tmp/blocking-XXXXXX";
-  require(mkdtemp(name), name);
-  folder_ = name;
-}
-
-Scratch::~Scratch() { std::filesystem::remove_all(folder_); }
-
 long long Stage::run(const char* name, const std::function<bool()>& call, const std::function<void(pthread_t)>& end, bool& right) {
   std::atomic<bool> begun{false};
   std::uint64_t took = 0;
   std::thread thread([&] {
     pthread_setname_np(pthread_self(), name);
-    const std::uint64_t start = programs::wall_ns();
+    const std::uint64_t start = wall_ns();
     begun = true;
     right = call();
-    took = programs::wall_ns() - start;
+    took = wall_ns() - start;
     if (took < kBlockedMs * 500'000) sleep_ms(2 * kBlockedMs);  // so short a thread might leave no name behind
   });
   while (!begun) sleep_ms(1);

@@ -3,13 +3,14 @@
 // recording can be asked for it, and calls nothing else that could wait. The main thread sets up, ends the wait, and clears away.
 #pragma once
 #include <pthread.h>
-#include <time.h>
 
-#include <atomic>
 #include <functional>
-#include <string>
+
+#include "tests/torture/programs/waiting.h"
 
 namespace blocking {
+
+using namespace programs;
 
 class Stage {
  public:
@@ -33,32 +34,7 @@ class Stage {
   bool times_, good_ = true;
 };
 
-// A thread that waits until it is told to go on, without any lock that a recording could mix up with the one looked at.
-class Gate {
- public:
-  void open() { open_ = true; }
-  void pass() const;
-
- private:
-  std::atomic<bool> open_{false};
-};
-
 constexpr long kBlockedMs = 50;
-void sleep_ms(long ms);
-timespec in_ms(clockid_t clock, long ms);  // a point in time
-void require(bool good, const char* what);
-
-// A folder of the process's own, removed with all in it.
-class Scratch {
- public:
-  Scratch();
-  ~Scratch();
-  std::string path(const char* name) const { return folder_ + "/" + name; }
-  const std::string& folder() const { return folder_; }
-
- private:
-  std::string folder_;
-};
 
 // One file for each.
 void block_on_locks(Stage& stage);

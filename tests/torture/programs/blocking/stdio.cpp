@@ -1,29 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 // The C library's streams on pipes: one byte to read that comes late, no room to write.
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <fstream>
 
 #include "tests/torture/programs/blocking/stage.h"
+#include "tests/torture/programs/ends.h"
 
 namespace blocking {
 namespace {
 
-char text[4096];
-
 void input(Stage& stage, const char* name, const std::function<bool(FILE*)>& call) {
-  int ends[2];
-  require(pipe(ends) == 0, "pipe");
-  FILE* const stream = fdopen(ends[0], "r");
+  const Ends ends = Ends::of_pipe();
+  FILE* const stream = fdopen(ends.reader, "r");
   stage.block(name, "stdio_read", [&] { return call(stream); }, [&](pthread_t) {
-    require(write(ends[1], "7\n", 2) == 2, "write");
-    close(ends[1]);
+    ends.give("7\n", 2);
+    close(ends.writer);
   });
   fclose(stream);
 }
@@ -52,21 +48,14 @@ void inputs(Stage& stage) {
 
 // A full pipe; what waits in the stream's buffer before the call is what the call must bring out.
 void output(Stage& stage, const char* name, const char* kind, const char* waiting, int buffering, const std::function<bool(FILE*)>& call, bool closes = false) {
-  int ends[2];
-  require(pipe(ends) == 0 && fcntl(ends[1], F_SETFL, O_NONBLOCK) == 0, "pipe");
-  while (write(ends[1], text, sizeof text) > 0) {
-  }
-  fcntl(ends[1], F_SETFL, 0);
-  FILE* const stream = fdopen(ends[1], "w");
+  const Ends ends = Ends::of_pipe();
+  ends.fill();
+  FILE* const stream = fdopen(ends.writer, "w");
   setvbuf(stream, nullptr, buffering, BUFSIZ);
   std::fputs(waiting, stream);
-  stage.block(name, kind, [&] { return call(stream); }, [&](pthread_t) {
-    pollfd one{ends[0], POLLIN, 0};
-    while (poll(&one, 1, 10) == 1 && read(ends[0], text, sizeof text) > 0) {
-    }
-  });
+  stage.block(name, kind, [&] { return call(stream); }, [&](pthread_t) { ends.drain(); });
   if (!closes) fclose(stream);
-  close(ends[0]);
+  close(ends.reader);
 }
 
 void outputs(Stage& stage) {

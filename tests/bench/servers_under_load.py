@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""redis-server and nginx on loopback with the load programs of their trades: requests a second and the 99th percentile of their times.
+Each measurement has a server of its own, which is told to end and waited for; what does not end is killed by its id."""
+import csv
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import ways
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(HERE, "..", "support"), os.path.join(HERE, "..", "compatibility")]
+import servers  # noqa: E402
+from recording import UNPACKED, clean_environment, find_program, run, wait  # noqa: E402
+
+UNITS_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
+
+
+class Seen:
+    """What a client saw of a server."""
+
+    def __init__(self, requests_per_second, p99_ms):
+        self.requests_per_second, self.p99_ms = requests_per_second, p99_ms
+
+
+class Redis:
+    def __init__(self, pipelined):
+        self.name, self.needs, self.pipelined = f"redis-server, -P {pipelined}", ["redis-check-rdb", "redis-benchmark", "redis-cli"], pipelined
+
+    def command(self, folder, port):
+        server = os.path.join(folder, "redis-server")  # the server is this binary under another name
+        os.symlink(find_program("redis-check-rdb"), server)
+        return [server, "--bind", "127.0.0.1", "--port", str(port), "--dir", folder, "--loglevel", "warning", "--save", ""]
+
+    def load(self, port, share):
+        count = max(2000, int((300000 if self.pipelined > 1 else 100000) * share))
+        done = run([find_program("redis-benchmark"), "-p", str(port), "-t", "set", "-n", str(count), "-c", "20", "-r", "10000", "-P", str(self.pipelined), "--csv"], timeout=300)
+        row = list(csv.DictReader(done.stdout.decode().splitlines()))[-1]
+        return Seen(float(row["rps"]), float(row["p99_latency_ms"]))
+
+    def end(self, process, port, folder):
+        run([find_program("redis-cli"), "-p", str(port), "shutdown", "nosave"])
+
+
+class Nginx:
+    name, needs = "nginx under wrk", ["nginx", "wrk"]
+
+    def command(self, folder, port):
+        temporary = " ".join(f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        with open(os.path.join(folder, "page"), "w", encoding="ascii") as out:
+            out.write("a page of some length\n" * 50)
+        os.chmod(folder, 0o755)  # its worker gives up root
+        with open(os.path.join(folder, "nginx.conf"), "w", encoding="ascii") as out:
+            out.write(f"worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log warn; user www-data; events {{}}\n"
+                      f"http {{ access_log off; keepalive_requests 1000000; sendfile on; {temporary}\n"
+                      f"server {{ listen 127.0.0.1:{port}; root {folder}; }} }}\n")
+        return [find_program("nginx"), "-e", os.path.join(folder, "error.log"), "-c", os.path.join(folder, "nginx.conf")]
+
+    def load(self, port, share):
+        seconds = max(1, round(5 * share))
+        done = run([find_program("wrk"), "-t1", "-c16", f"-d{seconds}s", "--latency", f"http://127.0.0.1:{port}/page"], timeout=60)
+        text = done.stdout.decode()
+        if "Non-2xx" in text:
+            raise RuntimeError(f"nginx refused: {text}")
+        slow, unit = re.search(r"99%\s+([\d.]+)(us|ms|s)", text).groups()
+        return Seen(float(re.search(r"Requests/sec:\s+([\d.]+)", text).group(1)), float(slow) * UNITS_MS[unit])
+
+    def end(self, process, port, folder):
+        with open(os.path.join(folder, "nginx.pid"), encoding="ascii") as source:
+            os.kill(int(source.read()), signal.SIGQUIT)
+
+
+LOADS = [Redis(1), Redis(16), Nginx()]
+
+
+def missing(load):
+    """Names of the programs that a load needs and this machine has not."""
+    def there(name):
+        try:
+            return bool(find_program(name))
+        except AssertionError:
+            return False
+    return [name for name in load.needs if not there(name)]
+
+
+def measure(load, way, share):
+    """What a client saw of a fresh server that was started in this way."""
+    with ways.Bench() as bench:
+        out, port = os.path.join(bench.folder, "out"), servers.free_port()
+        command = way.command(load.command(bench.folder, port), out)
+        process = subprocess.Popen(command, cwd=bench.folder, env=clean_environment(**way.variables(out)), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL, start_new_session=True)
+        try:
+            servers.wait_for_port(port, process)
+            load.load(port, share / 10)
+            seen = load.load(port, share)
+            load.end(process, port, bench.folder)
+            wait(process, 60)
+            return seen
+        finally:
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def pairs(load, way, count, share):
+    """[(seen with the way, seen bare), ...], in an order that turns from pair to pair."""
+    result = []
+    for number in range(count):
+        order = (ways.BARE, way) if number % 2 == 0 else (way, ways.BARE)
+        seen = {one.name: measure(load, one, share) for one in order}
+        result.append((seen[way.name], seen[ways.BARE.name]))
+    return result

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+// io_calls CALL COUNT: makes a call so often that hooks show in its cost, and prints nanoseconds of wall time for each, as
+// "each_ns N": the least of twenty batches, as what others on the machine add is never negative.
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <string_view>
+#include <thread>
+
+#include "tests/end_to_end/programs/clocks.h"
+
+namespace {
+
+constexpr int kBatches = 20;
+
+int descriptor = -1;
+int there[2], back[2];
+FILE* stream = nullptr;
+pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+
+bool read_a_byte() {
+  char byte;
+  return read(descriptor, &byte, 1) == 1;
+}
+bool write_a_byte() { return write(descriptor, "x", 1) == 1; }
+bool look_at_file() {
+  struct stat about;
+  return fstat(descriptor, &about) == 0;
+}
+bool poll_nothing() { return poll(nullptr, 0, 0) == 0; }
+bool lock_and_unlock() { return pthread_mutex_lock(&mutex) == 0 && pthread_mutex_unlock(&mutex) == 0; }
+bool write_to_buffer() { return fwrite("sixteen bytes...", 1, 16, stream) == 16; }
+bool ask_and_wait() {
+  char byte;
+  return write(there[1], "x", 1) == 1 && read(back[0], &byte, 1) == 1;
+}
+
+// On one CPU, so that each read of either side blocks: what is counted is a blocking read and the write that ends it.
+bool start_answering() {
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(sched_getcpu(), &one);
+  if (sched_setaffinity(0, sizeof one, &one) != 0 || pipe(there) != 0 || pipe(back) != 0) return false;
+  std::thread([] {
+    char byte;
+    while (read(there[0], &byte, 1) == 1 && write(back[1], &byte, 1) == 1) {
+    }
+  }).detach();
+  return true;
+}
+
+struct Call {
+  std::string_view name;
+  const char* opens;
+  bool (*prepare)();
+  bool (*once)();
+  int calls;  // counted in one `once`
+};
+
+const Call kCalls[] = {
+    {"read", "/dev/zero", nullptr, read_a_byte, 1},
+    {"write", "/dev/null", nullptr, write_a_byte, 1},
+    {"fstat", "/dev/null", nullptr, look_at_file, 1},
+    {"poll", nullptr, nullptr, poll_nothing, 1},
+    {"mutex", nullptr, nullptr, lock_and_unlock, 1},
+    {"fwrite", nullptr, [] { return (stream = std::fopen("/dev/null", "w")) != nullptr; }, write_to_buffer, 1},
+    {"ping_pong", nullptr, start_answering, ask_and_wait, 2},
+};
+
+double least_ns(const Call& call, int count, bool& good) {
+  std::uint64_t least = ~0ull;
+  for (int batch = 0; batch < kBatches; ++batch) {
+    const auto began = programs::wall_ns();
+    for (int i = 0; i < count; ++i) good = call.once() && good;
+    least = std::min(least, programs::wall_ns() - began);
+  }
+  return static_cast<double>(least) / count / call.calls;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string_view name = argc > 2 ? argv[1] : "";
+  const int count = argc > 2 ? std::atoi(argv[2]) / kBatches : 0;
+  const auto call = std::find_if(std::begin(kCalls), std::end(kCalls), [&](const Call& one) { return one.name == name; });
+  if (call == std::end(kCalls) || count < 1) return 2;
+  if (call->opens && (descriptor = open(call->opens, O_RDWR)) < 0) return 1;
+  if (call->prepare && !call->prepare()) return 1;
+  bool good = true;
+  for (int i = 0; i < count / 2 + 1; ++i) good = call->once() && good;
+  std::printf("each_ns %.2f\n", least_ns(*call, count, good));
+  std::fflush(stdout);
+  _exit(good ? 0 : 1);  // the answering thread still reads
+}
