@@ -126,6 +126,21 @@ TAILBACK_HOOK int sem_clockwait(sem_t* semaphore, clockid_t clock, const timespe
   return wait_for_semaphore(semaphore, [&, real_wait = TAILBACK_REAL(sem_clockwait)] { return real_wait(semaphore, clock, until); });
 }
 
+// Another thread is in the routine: this one waits for it. (glibc: bit 0 of the word is set meanwhile, bit 1 when it is done.)
+TAILBACK_HOOK int pthread_once(pthread_once_t* control, void (*routine)()) {
+  const auto real_once = TAILBACK_REAL(pthread_once);
+  if (!(__atomic_load_n(control, __ATOMIC_RELAXED) & 1)) return real_once(control, routine);
+  return wait_for(Call::once, object(control), [&] { return real_once(control, routine); });
+}
+
+TAILBACK_HOOK void call_once(once_flag* control, void (*routine)()) {
+  const auto real_once = TAILBACK_REAL(call_once);
+  if (!(__atomic_load_n(reinterpret_cast<int*>(control), __ATOMIC_RELAXED) & 1)) return real_once(control, routine);
+  const CallTimer timer(Call::once, object(control));
+  real_once(control, routine);
+  timer.done_with(0);
+}
+
 TAILBACK_HOOK int pthread_barrier_wait(pthread_barrier_t* barrier) {
   const auto real_wait = TAILBACK_REAL(pthread_barrier_wait);
   const CallTimer timer(Call::barrier_wait, object(barrier));

@@ -216,6 +216,20 @@ TAILBACK_HOOK ssize_t getline(char** line, std::size_t* size, FILE* stream) {
 TAILBACK_HOOK ssize_t getdelim(char** line, std::size_t* size, int end, FILE* stream) {
   return read_to(stream, [&, real_get = TAILBACK_REAL(getdelim)] { return real_get(line, size, end, stream); });
 }
+TAILBACK_HOOK ssize_t __getdelim(char** line, std::size_t* size, int end, FILE* stream) {
+  return read_to(stream, [&, real_get = TAILBACK_REAL(__getdelim)] { return real_get(line, size, end, stream); });
+}
+// The scanf of the standard, as which programs since C99 are compiled.
+TAILBACK_HOOK int __isoc99_vfscanf(FILE* stream, const char* format, va_list arguments) {
+  return read_character(stream, [&, real_scan = TAILBACK_REAL(__isoc99_vfscanf)] { return real_scan(stream, format, arguments); });
+}
+TAILBACK_HOOK int __isoc99_fscanf(FILE* stream, const char* format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  const int items = __isoc99_vfscanf(stream, format, arguments);
+  va_end(arguments);
+  return items;
+}
 TAILBACK_HOOK int fgetc(FILE* stream) {
   return read_character(stream, [&, real_get = TAILBACK_REAL(fgetc)] { return real_get(stream); });
 }

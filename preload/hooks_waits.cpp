@@ -56,13 +56,25 @@ TAILBACK_HOOK int getnameinfo(const sockaddr* address, socklen_t size, char* hos
   return error;
 }
 
-TAILBACK_HOOK hostent* gethostbyname(const char* name) {
-  const auto real_lookup = TAILBACK_REAL(gethostbyname);
-  const CallTimer timer(Call::name_lookup);
-  hostent* found = real_lookup(name);
-  timer.done_with(0);
-  return found;
-}
+// LOOKUP(result, name, parameters, arguments): the older look-ups, whose failures are told in ways of their own.
+#define LOOKUP(result_type, name, parameters, arguments) \
+  TAILBACK_HOOK result_type name parameters {            \
+    const auto real_lookup = TAILBACK_REAL(name);        \
+    const CallTimer timer(Call::name_lookup);            \
+    result_type result = real_lookup arguments;          \
+    timer.done_with(0);                                  \
+    return result;                                       \
+  }
+LOOKUP(hostent*, gethostbyname, (const char* host), (host))
+LOOKUP(hostent*, gethostbyname2, (const char* host, int family), (host, family))
+LOOKUP(hostent*, gethostbyaddr, (const void* address, socklen_t size, int family), (address, size, family))
+LOOKUP(int, gethostbyname_r, (const char* host, hostent* entry, char* buffer, std::size_t size, hostent** found, int* error),
+       (host, entry, buffer, size, found, error))
+LOOKUP(int, gethostbyname2_r, (const char* host, int family, hostent* entry, char* buffer, std::size_t size, hostent** found, int* error),
+       (host, family, entry, buffer, size, found, error))
+LOOKUP(int, gethostbyaddr_r, (const void* address, socklen_t bytes, int family, hostent* entry, char* buffer, std::size_t size, hostent** found, int* error),
+       (address, bytes, family, entry, buffer, size, found, error))
+#undef LOOKUP
 
 TAILBACK_HOOK dirent* readdir(DIR* directory) {
   const auto real_read = TAILBACK_REAL(readdir);

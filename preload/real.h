@@ -47,6 +47,9 @@ ssize_t __pread64_chk(int fd, void* buffer, std::size_t size, off64_t at, std::s
 ssize_t __recv_chk(int fd, void* buffer, std::size_t size, std::size_t room, int flags);
 ssize_t __recvfrom_chk(int fd, void* buffer, std::size_t size, std::size_t room, int flags, sockaddr* from, socklen_t* from_size);
 int __poll_chk(pollfd* descriptors, nfds_t count, int timeout, std::size_t room);
+ssize_t __getdelim(char** line, std::size_t* size, int end, FILE* stream);
+int __isoc99_vfscanf(FILE* stream, const char* format, va_list arguments);
+int __isoc99_fscanf(FILE* stream, const char* format, ...);
 std::size_t __fread_chk(void* into, std::size_t room, std::size_t size, std::size_t count, FILE* stream);
 char* __fgets_chk(char* into, std::size_t room, int size, FILE* stream);
 int __fprintf_chk(FILE* stream, int flag, const char* format, ...);

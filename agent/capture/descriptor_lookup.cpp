@@ -125,7 +125,7 @@ EndpointKind kind_of_mode(std::uint32_t mode, std::uint64_t device) {
 
 }  // namespace
 
-SocketName name_of_address(const void* address, std::uint32_t bytes) {
+__attribute__((noinline)) SocketName name_of_address(const void* address, std::uint32_t bytes) {
   SocketName name;
   name.loopback = false;
   Writer out{name.text, sizeof name.text};
@@ -157,7 +157,7 @@ EndpointId look_up_descriptor(Endpoints& endpoints, int fd) {
   struct stat status {};
   if (sys::failed(sys::call(__NR_fstat, fd, sys::arg(&status)))) return 0;
   if (S_ISSOCK(status.st_mode)) return look_up_socket(endpoints, fd);
-  char path[32], link[768];
+  char path[32], link[512];
   Writer out{path, sizeof path};
   out.put("/proc/self/fd/");
   out.number(static_cast<std::uint32_t>(fd));

@@ -15,10 +15,6 @@
 #include "tests/torture/programs/blocking/stage.h"
 
 // As programs linked before glibc 2.3.2 call it, with the layout of then.
-extern "C" int old_cond_wait(pthread_cond_t*, pthread_mutex_t*);
-extern "C" int old_cond_signal(pthread_cond_t*);
-__asm__(".symver old_cond_wait,pthread_cond_wait@GLIBC_2.2.5");
-__asm__(".symver old_cond_signal,pthread_cond_signal@GLIBC_2.2.5");
 
 namespace blocking {
 namespace {
@@ -98,12 +94,11 @@ void semaphores(Stage& stage) {
 
 void conditions(Stage& stage) {
   static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-  static pthread_cond_t condition = PTHREAD_COND_INITIALIZER, old_condition;
+  static pthread_cond_t condition = PTHREAD_COND_INITIALIZER;
   const auto locked = [&](const char* name, int (*wait)(), int expected, const std::function<void(pthread_t)>& end = {}) {
     stage.block(name, "cond_wait", [&] { return pthread_mutex_lock(&mutex) == 0 && wait() == expected && pthread_mutex_unlock(&mutex) == 0; }, end);
   };
   locked("cond_wait", [] { return pthread_cond_wait(&condition, &mutex); }, 0, [](pthread_t) { pthread_cond_signal(&condition); });
-  locked("cond_wait_2_2_5", [] { return old_cond_wait(&old_condition, &mutex); }, 0, [](pthread_t) { old_cond_signal(&old_condition); });
   locked("cond_timedwait", [] { const timespec until = in_ms(CLOCK_REALTIME, kBlockedMs); return pthread_cond_timedwait(&condition, &mutex, &until); }, ETIMEDOUT);
   locked("cond_clockwait", [] {
     const timespec until = in_ms(CLOCK_MONOTONIC, kFarMs);
