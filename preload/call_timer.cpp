@@ -21,6 +21,13 @@ bool is_delayed_acknowledgement(std::uint64_t ns) {
   return (ms >= 35 && ms < 60) || (ms >= 190 && ms < 220);
 }
 
+// Whether somebody inside this process may be waiting at the other end.
+bool is_within_process(const Endpoint& endpoint) {
+  using trace::EndpointKind;
+  return endpoint.kind == EndpointKind::pipe || endpoint.kind == EndpointKind::eventfd || endpoint.kind == EndpointKind::unix_socket ||
+         endpoint.flags.load(std::memory_order_relaxed) & trace::kLoopback;
+}
+
 bool is_stream(const Endpoint& endpoint) {
   using trace::EndpointKind;
   return endpoint.kind == EndpointKind::tcp_peer || endpoint.kind == EndpointKind::tcp_accepted || endpoint.kind == EndpointKind::unix_socket;
@@ -62,6 +69,10 @@ void DescriptorTimer::finish_call(std::int64_t result) const {
   const std::uint64_t bytes = moves_bytes() ? static_cast<std::uint64_t>(result) : 0;
   const std::uint64_t object = object_ || !thread_ ? object_ : endpoint_of(fd_);
   if (descriptor_ && descriptor_->is_stream) note_turn(*descriptor_, bytes, end);
+  if (thread_ && capture::detail_span.holds(begin_) && wakes_others(object)) {
+    const capture::Scope scope;
+    tell_wake(*thread_, call_, object, begin_);
+  }
   finish_at(end, object, bytes, false, false);
 }
 
@@ -71,6 +82,11 @@ void LockTimer::walk() {
   stack_ = capture::stack_of_call(*thread_);
   thread_->calls.pending_stack = stack_;
   begin_ = tick_clock.now();
+}
+
+bool DescriptorTimer::wakes_others(std::uint64_t object) const {
+  const Endpoint* endpoint = trace::group_of(call_) == trace::CallGroup::output ? session.endpoints.at(static_cast<EndpointId>(object)) : nullptr;
+  return endpoint && is_within_process(*endpoint);
 }
 
 // A turn: writes, then a read that brings something.

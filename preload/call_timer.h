@@ -99,6 +99,7 @@ class DescriptorTimer : public CallTimer {
 
  private:
   void finish_call(std::int64_t result) const;
+  bool wakes_others(std::uint64_t object) const;
   void note_turn(capture::Descriptor& descriptor, std::uint64_t bytes, std::uint64_t end) const;
 
   int fd_;

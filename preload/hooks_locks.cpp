@@ -44,6 +44,19 @@ int wait_for_semaphore(sem_t* semaphore, Wait&& wait) {
   return result;
 }
 
+// What glibc's own words say about waiters; only read. Where another C library keeps something else there, wakes go uncounted or are
+// counted that woke nobody.
+bool has_waiters(const pthread_mutex_t* mutex) { return __atomic_load_n(&mutex->__data.__lock, __ATOMIC_RELAXED) == 2; }
+bool has_waiters(const pthread_cond_t* condition) { return __atomic_load_n(&condition->__data.__wrefs, __ATOMIC_RELAXED) >> 3; }
+bool has_waiters(const sem_t* semaphore) { return __atomic_load_n(reinterpret_cast<const std::uint64_t*>(semaphore), __ATOMIC_RELAXED) >> 32; }
+
+// Before the call that wakes: afterwards the woken thread may already be gone on, and the object with it.
+void note_wake(Call call, const volatile void* what) {
+  if (!tailback::capture::recording() || !tailback::capture::timing_locks()) return;
+  const tailback::capture::Scope scope;
+  if (scope.on() && scope.thread()) record_wake(*scope.thread(), call, object(what));
+}
+
 }  // namespace
 
 // LOCK(name, try, call, parameters, arguments): a lock by its address, the function that tries it, and the one that waits.
@@ -112,6 +125,41 @@ TAILBACK_HOOK int cnd_timedwait(cnd_t* condition, mtx_t* mutex, const timespec* 
   const int result = real_wait(condition, mutex, until);
   timer.done_with(result == thrd_success ? 0 : result == thrd_timedout ? ETIMEDOUT : EINVAL);
   return result;
+}
+
+TAILBACK_HOOK int pthread_cond_signal(pthread_cond_t* condition) {
+  if (has_waiters(condition)) note_wake(Call::cond_signal, condition);
+  return TAILBACK_REAL(pthread_cond_signal)(condition);
+}
+
+TAILBACK_HOOK int pthread_cond_broadcast(pthread_cond_t* condition) {
+  if (has_waiters(condition)) note_wake(Call::cond_signal, condition);
+  return TAILBACK_REAL(pthread_cond_broadcast)(condition);
+}
+
+TAILBACK_HOOK int cnd_signal(cnd_t* condition) {
+  if (has_waiters(reinterpret_cast<pthread_cond_t*>(condition))) note_wake(Call::cond_signal, condition);
+  return TAILBACK_REAL(cnd_signal)(condition);
+}
+
+TAILBACK_HOOK int cnd_broadcast(cnd_t* condition) {
+  if (has_waiters(reinterpret_cast<pthread_cond_t*>(condition))) note_wake(Call::cond_signal, condition);
+  return TAILBACK_REAL(cnd_broadcast)(condition);
+}
+
+TAILBACK_HOOK int pthread_mutex_unlock(pthread_mutex_t* mutex) {
+  if (has_waiters(mutex)) note_wake(Call::unlock, mutex);
+  return TAILBACK_REAL(pthread_mutex_unlock)(mutex);
+}
+
+TAILBACK_HOOK int mtx_unlock(mtx_t* mutex) {
+  if (has_waiters(reinterpret_cast<pthread_mutex_t*>(mutex))) note_wake(Call::unlock, mutex);
+  return TAILBACK_REAL(mtx_unlock)(mutex);
+}
+
+TAILBACK_HOOK int sem_post(sem_t* semaphore) {
+  if (has_waiters(semaphore)) note_wake(Call::sem_post, semaphore);
+  return TAILBACK_REAL(sem_post)(semaphore);
 }
 
 TAILBACK_HOOK int sem_wait(sem_t* semaphore) {

@@ -7,24 +7,7 @@
 namespace tailback::capture {
 
 constinit std::atomic<std::uint32_t> call_epoch{0};
-
-namespace {
-
-StackSums* stack_of(CallSums& set, std::uint64_t object, Call call, StackId stack) {
-  std::uint32_t slot = hash_of_call(object, call, stack);
-  for (std::uint32_t tries = 0; tries < kCallProbes; ++tries, ++slot) {
-    StackSums& sums = set.stacks[slot % CallSums::kStacks];
-    if (sums.call == call && sums.object == object && sums.stack == stack) return &sums;
-    if (sums.call != Call::none) continue;
-    sums.object = object;
-    sums.call = call;
-    sums.stack = stack;
-    return &sums;
-  }
-  return nullptr;
-}
-
-}  // namespace
+constinit DetailSpan detail_span{};
 
 void add_call_stack(CallSums& set, ThreadBlock& thread, const FinishedCall& call, std::uint64_t ns, bool blocked) {
   const StackId stack = call.stack ? call.stack : stack_of_call(thread);
@@ -48,8 +31,23 @@ void add_call_stack(CallSums& set, ThreadBlock& thread, const FinishedCall& call
 
 StackId stack_of_call(ThreadBlock& thread) { return sampling.unwinder->walk_here(0, thread.stack, *thread.hook_cache).stack; }
 
-void record_wake(ThreadBlock& thread, Call call, std::uint64_t object, StackId stack) {
-  thread.calls.events.push({tick_clock.monotonic_at(tick_clock.now()), 0, object, 0, stack, call});
+void record_wake(ThreadBlock& thread, Call call, std::uint64_t object) {
+  ThreadCalls& own = thread.calls;
+  const std::uint32_t epoch = call_epoch.load(std::memory_order_relaxed);
+  own.active.store(epoch + 1, std::memory_order_relaxed);
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  CallSums& set = own.sets[epoch & 1];
+  if (ChannelSums* sums = channel_of(set, object, call)) ++sums->calls;
+  else ++own.lost;
+  if (is_sampled(own))
+    if (StackSums* sums = stack_of(set, object, call, stack_of_call(thread))) sums->calls += kCallSampleMean;
+  mark_dirty(own, 1u << (epoch & 1));
+  own.active.store(0, std::memory_order_release);
+  if (const std::uint64_t now = tick_clock.now(); detail_span.holds(now)) tell_wake(thread, call, object, now);
+}
+
+void tell_wake(ThreadBlock& thread, Call call, std::uint64_t object, std::uint64_t at_ticks) {
+  thread.calls.events.push({tick_clock.monotonic_at(at_ticks), 0, object, 0, stack_of_call(thread), call});
   mark_dirty(thread.calls, kDirtyEvents);
 }
 

@@ -62,7 +62,7 @@ struct ThreadCalls {
   StackId pending_stack;  // 0 not known
   std::uint64_t pending_object, pending_since;  // ticks
   std::uint64_t lost;     // calls for which no sums were free: counted without their object or stack, or not at all
-  Ring<CallEvent, 128> events;
+  Ring<CallEvent, 512> events;  // of which few pages are touched outside detail windows
   CallSums sets[2];
 };
 
@@ -78,11 +78,20 @@ struct FinishedCall {
 // Epochs: even and odd ones have a set each.
 extern std::atomic<std::uint32_t> call_epoch;
 
+// The detail window that is open or comes next, in ticks; set by the engine well before it begins.
+struct DetailSpan {
+  std::atomic<std::uint64_t> begin, end;
+  bool holds(std::uint64_t ticks) const { return ticks - begin.load(std::memory_order_relaxed) < end.load(std::memory_order_relaxed) - begin.load(std::memory_order_relaxed); }
+};
+extern DetailSpan detail_span;
+
 inline constexpr std::uint32_t kDirtyEvents = 4;
 
 // The stack of the caller, for a call that is about to block.
 StackId stack_of_call(ThreadBlock& thread);
-// A thread did what may wake others.
-void record_wake(ThreadBlock& thread, Call call, std::uint64_t object, StackId stack);
+// A thread did what may wake others: counted, and told singly inside a detail window.
+void record_wake(ThreadBlock& thread, Call call, std::uint64_t object);
+// Only the latter, of a call that is recorded as such.
+void tell_wake(ThreadBlock& thread, Call call, std::uint64_t object, std::uint64_t at_ticks);
 
 }  // namespace tailback::capture

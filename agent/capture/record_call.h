@@ -40,6 +40,42 @@ inline ChannelSums* channel_of(CallSums& set, std::uint64_t object, Call call) {
   return nullptr;
 }
 
+inline StackSums* stack_of(CallSums& set, std::uint64_t object, Call call, StackId stack) {
+  std::uint32_t slot = hash_of_call(object, call, stack);
+  for (std::uint32_t tries = 0; tries < kCallProbes; ++tries, ++slot) {
+    StackSums& sums = set.stacks[slot % CallSums::kStacks];
+    if (sums.call == call && sums.object == object && sums.stack == stack) return &sums;
+    if (sums.call != Call::none) continue;
+    sums.object = object;
+    sums.call = call;
+    sums.stack = stack;
+    return &sums;
+  }
+  return nullptr;
+}
+
+inline void add(ChannelSums& into, const ChannelSums& sums) {
+  into.calls += sums.calls;
+  into.errors += sums.errors;
+  into.empty += sums.empty;
+  into.blocked_calls += sums.blocked_calls;
+  into.ns += sums.ns;
+  into.blocked_ns += sums.blocked_ns;
+  into.bytes += sums.bytes;
+  if (sums.longest_ns > into.longest_ns) into.longest_ns = sums.longest_ns;
+  for (std::uint32_t i = 0; i < ChannelSums::kLatencies; ++i) into.latencies[i] += sums.latencies[i];
+  for (std::uint32_t i = 0; i < ChannelSums::kSizes; ++i) into.sizes[i] += sums.sizes[i];
+}
+
+inline void add(StackSums& into, const StackSums& sums) {
+  into.calls += sums.calls;
+  into.blocked_calls += sums.blocked_calls;
+  into.ns += sums.ns;
+  into.blocked_ns += sums.blocked_ns;
+  into.bytes += sums.bytes;
+  if (sums.longest_ns > into.longest_ns) into.longest_ns = sums.longest_ns;
+}
+
 // The engine clears bits; what this writes back may set one again that has nothing behind it, never lose one that has.
 inline void mark_dirty(ThreadCalls& own, std::uint32_t bit) { own.dirty.store(own.dirty.load(std::memory_order_relaxed) | bit, std::memory_order_relaxed); }
 

@@ -2,6 +2,7 @@
 #include "agent/engine/call_writer.h"
 
 #include "agent/capture/pages.h"
+#include "agent/capture/record_call.h"
 
 namespace tailback::engine {
 
@@ -26,6 +27,7 @@ void CallWriter::init(capture::Endpoints& endpoints, StackWriter& stacks, Detail
   detail_ = &detail;
   dump_ = &dump;
   written_ = static_cast<Written*>(capture::map_own_pages((capture::Endpoints::kMost + 1) * sizeof(Written)));
+  grouped_ = static_cast<CallSums*>(capture::map_own_pages(sizeof(CallSums)));
 }
 
 void CallWriter::begin(std::uint64_t session_start_ns) {
@@ -110,10 +112,33 @@ void CallWriter::take_set(capture::ThreadCalls& own, std::uint32_t index, std::u
   CallSums& set = own.sets[index];
   own.dirty.fetch_and(~(1u << index), std::memory_order_relaxed);
   interval_end_ = now_ns;
+  if (thread == 0 && grouped_) merge_set(set);
+  else write_set(set, thread);
+}
+
+void CallWriter::write_set(CallSums& set, std::uint64_t thread) {
   for (ChannelSums& sums : set.channels)
     if (sums.call != Call::none) channel(sums, thread);
   for (StackSums& sums : set.stacks)
     if (sums.call != Call::none) stack(sums, thread);
+}
+
+// Threads that live for a millisecond each are told together.
+void CallWriter::merge_set(CallSums& set) {
+  for (ChannelSums& sums : set.channels) {
+    if (sums.call == Call::none) continue;
+    ChannelSums* into = capture::channel_of(*grouped_, sums.object, sums.call);
+    if (!into) write_set(*grouped_, 0), into = capture::channel_of(*grouped_, sums.object, sums.call);
+    capture::add(*into, sums);
+    sums = {};
+  }
+  for (StackSums& sums : set.stacks) {
+    if (sums.call == Call::none) continue;
+    StackSums* into = capture::stack_of(*grouped_, sums.object, sums.call, sums.stack);
+    if (!into) write_set(*grouped_, 0), into = capture::stack_of(*grouped_, sums.object, sums.call, sums.stack);
+    capture::add(*into, sums);
+    sums = {};
+  }
 }
 
 void CallWriter::thread(ThreadBlock& block, std::uint64_t thread, bool all, std::uint64_t now_ns) {
@@ -129,8 +154,20 @@ void CallWriter::thread(ThreadBlock& block, std::uint64_t thread, bool all, std:
   if (own.lost) lost_ += own.lost, own.lost = 0;
 }
 
+// So that threads know without asking whether single events are kept.
+void CallWriter::announce_window(std::uint64_t now_ns) {
+  std::uint64_t begin, end;
+  const bool open = detail_->next_window(now_ns, begin, end);
+  const std::uint64_t now = tick_clock.now();
+  const auto ticks = [&](std::uint64_t ns) { return ns > now_ns ? now + tick_clock.from_ns(ns - now_ns) : now - tick_clock.from_ns(now_ns - ns); };
+  capture::detail_span.begin.store(ticks(begin), std::memory_order_relaxed);
+  capture::detail_span.end.store(open ? ticks(end) : ticks(begin), std::memory_order_relaxed);
+}
+
 void CallWriter::advance(std::uint64_t now_ns) {
+  announce_window(now_ns);
   if (now_ns - advanced_ns_ < kEpochNs) return;
+  groups();
   interval_begin_ = advanced_ns_;
   advanced_ns_ = now_ns;
   capture::call_epoch.fetch_add(1, std::memory_order_release);

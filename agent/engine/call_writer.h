@@ -43,6 +43,10 @@ class CallWriter {
   void thread(capture::ThreadBlock& block, std::uint64_t thread, bool all, std::uint64_t now_ns);
   // Lets the threads turn to the other set, half a second after the last time. Call once in each drain, after all threads.
   void advance(std::uint64_t now_ns);
+  // The sums of threads that are not listed, at the end; before, advance() writes them.
+  void groups() {
+    if (grouped_) write_set(*grouped_, 0);
+  }
   // What a thread is inside of now, when it is inside of anything.
   void pending(const capture::ThreadBlock& block, std::uint64_t now_ns);
   // What was said on the connections of each endpoint.
@@ -54,10 +58,13 @@ class CallWriter {
 
  private:
   void take_set(capture::ThreadCalls& own, std::uint32_t index, std::uint64_t thread, std::uint64_t now_ns);
+  void write_set(capture::CallSums& set, std::uint64_t thread);
+  void merge_set(capture::CallSums& set);
   void channel(capture::ChannelSums& sums, std::uint64_t thread);
   void stack(capture::StackSums& sums, std::uint64_t thread);
   void event(const capture::CallEvent& event, std::uint64_t thread);
   void write_endpoint(trace::Call call, std::uint64_t object);
+  void announce_window(std::uint64_t now_ns);
   void write_turns(std::uint64_t id, capture::Turns& turns);
 
   capture::Endpoints* endpoints_ = nullptr;
@@ -72,7 +79,8 @@ class CallWriter {
     std::uint32_t flags;  // with kWritten
     std::uint64_t size_bytes;
   };
-  Written* written_ = nullptr;  // of each endpoint
+  Written* written_ = nullptr;           // of each endpoint
+  capture::CallSums* grouped_ = nullptr;  // of threads that are not listed one by one
 };
 
 }  // namespace tailback::engine

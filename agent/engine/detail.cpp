@@ -46,6 +46,14 @@ bool Detail::in_window(std::uint64_t t) const {
   return windows_on_ && t >= begin && t < begin + kWindowNs;
 }
 
+bool Detail::next_window(std::uint64_t now_ns, std::uint64_t& begin, std::uint64_t& end) const {
+  const std::uint64_t cycle = now_ns / kWindowCycleNs;
+  begin = window_begin(cycle);
+  if (now_ns >= begin + kWindowNs) begin = window_begin(cycle + 1);
+  end = begin + kWindowNs;
+  return windows_on_;
+}
+
 void Detail::keep(DumpFile& dump, std::uint64_t thread, const capture::Sample& sample) {
   kept_[next_++ % kKept] = {thread, sample};
   if (in_window(sample.t)) dump.append(record_of(thread, sample));

@@ -22,6 +22,8 @@ class Detail {
   // Something out of the ordinary happened in [begin, end]: what is remembered from then goes to the dump, at most once in
   // ten seconds.
   void anomaly(DumpFile& dump, std::uint64_t begin_ns, std::uint64_t end_ns, const char* cause);
+  // The window that is open or comes next, nanoseconds since the start; false: none are kept.
+  bool next_window(std::uint64_t now_ns, std::uint64_t& begin, std::uint64_t& end) const;
   // Whether single events of that moment are kept.
   bool in_window(std::uint64_t t) const;
   void set_windows(bool on) { windows_on_ = on; }  // off when the dump nears its limit

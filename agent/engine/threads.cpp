@@ -80,6 +80,8 @@ void Session::end_thread() {
   // Main by pthread_exit; or the thread that forked a child, which is that child's main thread and ends like any other.
   if (block->flags & capture::kThreadMain) main_left_ = true;
   capture::disarm_timer(*block);
+  if (const std::uint64_t now = capture::tick_clock.now(); capture::timing_locks() && capture::detail_span.holds(now))
+    tell_wake(*block, trace::Call::thread_exit, reinterpret_cast<std::uint64_t>(__builtin_thread_pointer()), now);
   block->end_ns = capture::monotonic_ns();
   const bool long_lived = block->end_ns - block->start_ns > kLongLivedNs;
   read_own_counters(*block, long_lived, run_delay_ == RunDelaySource::schedstat);

@@ -17,6 +17,7 @@ Exit status: 0 when all of that holds, 1 otherwise, 2 for wrong usage.
 import argparse
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -77,7 +78,9 @@ def above_low(report, rule=None):
 
 
 def names(function):
-    return function.split("::")[-1].split("(")[0].split("<")[0]
+    """The bare name: without scopes, template arguments and parameters."""
+    bare = function.replace("(anonymous namespace)::", "")
+    return re.split(r"[<(]", bare, maxsplit=1)[0].split("::")[-1]
 
 
 def measure_pair(tailback, program, repeat, folder):

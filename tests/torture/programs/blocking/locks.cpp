@@ -14,8 +14,6 @@
 
 #include "tests/torture/programs/blocking/stage.h"
 
-// As programs linked before glibc 2.3.2 call it, with the layout of then.
-
 namespace blocking {
 namespace {
 
