@@ -51,9 +51,9 @@ Gain of_only_setter(const Model& model, const WaitSaving& saving, const ThreadWa
   gain.low = alone ? gain.fraction * saving.low : 0;
   gain.high = alone || serves ? gain.fraction * saving.high : std::max(mine, saving.total()) / whole * saving.high;
   const std::string who = thread_label(model, setter.thread);
-  if (serves) gain.how = fmt::format("{} of the time in which {} is not waiting for work; {}", percent(gain.fraction), who, saving.why);
-  else if (alone) gain.how = fmt::format("{} of wall time, all of it in {}, which is what the program waits for; {}", percent(gain.fraction), who, saving.why);
-  else gain.how = fmt::format("{} of wall time in {}, which sets the pace by all that is known; nothing where it holds nobody up; {}", percent(gain.fraction), who, saving.why);
+  if (serves) gain.how = fmt::format("of the time in which {} is not waiting for work; {}", who, saving.why);
+  else if (alone) gain.how = fmt::format("all of it in {}, which is what the program waits for; {}", who, saving.why);
+  else gain.how = fmt::format("in {}, which sets the pace by all that is known; nothing where it holds nobody up; {}", who, saving.why);
   return gain;
 }
 
@@ -68,8 +68,7 @@ Gain of_several_setters(const Model& model, const WaitSaving& saving, const Pace
   gain.fraction = sum / static_cast<double>(pace.setters.size()) / wall;
   gain.low = least / wall * saving.low;
   gain.high = most / wall * saving.high;
-  gain.how = fmt::format("{} of wall time on average over the {} threads that set the pace, between {} and {} of each; {}", percent(gain.fraction), pace.setters.size(),
-                         percent(least / wall), percent(most / wall), saving.why);
+  gain.how = fmt::format("on average over the {} threads that set the pace, between {} and {} of wall time of each; {}", pace.setters.size(), percent(least / wall), percent(most / wall), saving.why);
   return gain;
 }
 
@@ -82,7 +81,7 @@ Gain of_others(const Model& model, const WaitSaving& saving) {
   Gain gain;
   gain.fraction = short_lived > 0 ? short_lived / std::max(wall, lifetime) : 0;
   gain.high = std::max(gain.fraction, most / wall * saving.high);
-  gain.how = fmt::format("{} of wall time at most: it passes in threads that nobody is seen to wait for; {}", percent(gain.high), saving.why);
+  gain.how = fmt::format("it passes in threads that nobody is seen to wait for; {}", saving.why);
   return gain;
 }
 
