@@ -38,6 +38,11 @@ bool brings_work(Call call, EndpointKind kind) {
   }
 }
 
+// The same, where nothing but a request from outside can end the wait.
+bool serves_requests(Call call, EndpointKind kind) {
+  return call == Call::accept || (trace::group_of(call) == CallGroup::input && kind == EndpointKind::tcp_accepted);
+}
+
 class ThreadSplit {
  public:
   ThreadSplit(const Recording& recording, ThreadWaits& out) : recording_(recording), out_(out) {}
@@ -54,6 +59,7 @@ class ThreadSplit {
       (by_device ? waits_ : copies_)[cause] += site.blocked_seconds;
     }
     if (brings_work(site.key.call, kind)) work_[{site.key.call, site.stack}] += site.seconds, work_causes_[cause] += site.seconds;
+    if (serves_requests(site.key.call, kind)) requests_ += site.seconds;
   }
 
   void finish(double system_seconds) {
@@ -95,6 +101,7 @@ class ThreadSplit {
     if (part(WaitCause::sleep) >= kMostly * all) return set(ThreadRole::timer, {WaitCause::sleep});
     if (part(WaitCause::join) + part(WaitCause::child) >= kMostly * all) return set(ThreadRole::coordinator, {WaitCause::join, WaitCause::child});
     out_.role = ThreadRole::held_up;
+    out_.designed[static_cast<std::size_t>(WaitCause::network)] = std::min(part(WaitCause::network), requests_);
     if (work_at_one_place < kMostly * std::max(claimed, all)) return;
     out_.role = ThreadRole::idle_worker;
     for (std::size_t i = 0; i < kWaitCauses; ++i) out_.designed[i] = std::min(out_.blocked[i], work_causes_[i]);
@@ -109,6 +116,7 @@ class ThreadSplit {
   ThreadWaits& out_;
   Causes waits_{}, copies_{}, quick_{}, work_causes_{};
   std::map<std::pair<Call, StackId>, double> work_;  // seconds waited for work by place
+  double requests_ = 0;
 };
 
 void set_clocks(const ThreadTable::Row& row, const Timeline& timeline, std::size_t line, ThreadWaits& waits) {
