@@ -153,7 +153,7 @@ RuleResult io_small_operations(const Model& model) {
   for (const CallGroup group : {CallGroup::input, CallGroup::output}) {
     for (const CallPlace& place : places_of(model, [&](const CallSite& site) { return is_small(model, site, group); })) {
       calls += place.calls, seconds += place.seconds;
-      if (place.calls < kFewestCalls) continue;
+      if (place.calls < kFewestCalls || place.bytes <= 0) continue;
       const Stream stream = stream_of(model, group, place);
       if (stream.seconds < kFewestSeconds || stream.calls_after > 0.5 * place.calls) continue;
       Gain gain = gain_of(model, stream);
