@@ -21,9 +21,9 @@ constexpr double kWaits = 0.1;       // of its life: less and it is a working th
 
 double seconds(std::uint64_t ns) { return static_cast<double>(ns) * 1e-9; }
 
-EndpointKind kind_of(const Recording& recording, const CallKey& key) {
+const EndpointRow& endpoint_of(const Recording& recording, const CallKey& key) {
   const bool endpoint = trace::works_on_endpoint(trace::group_of(key.call)) && key.object < recording.calls.endpoints.size();
-  return endpoint ? recording.calls.endpoints[key.object].kind : EndpointKind::unknown;
+  return recording.calls.endpoints[endpoint ? key.object : 0];
 }
 
 // Where a thread may stand and wait for work to come.
@@ -38,23 +38,37 @@ bool brings_work(Call call, EndpointKind kind) {
   }
 }
 
+// The same, where nothing but a request from outside can end the wait.
+bool serves_requests(Call call, EndpointKind kind) {
+  return call == Call::accept || (trace::group_of(call) == CallGroup::input && kind == EndpointKind::tcp_accepted);
+}
+
+// Endpoints of which this process asks something.
+bool is_asked(EndpointKind kind) { return kind == EndpointKind::tcp_peer || kind == EndpointKind::unix_socket; }
+
 class ThreadSplit {
  public:
   ThreadSplit(const Recording& recording, ThreadWaits& out) : recording_(recording), out_(out) {}
 
   void add(const CallSite& site) {
-    const EndpointKind kind = kind_of(recording_, site.key);
+    const EndpointRow& endpoint = endpoint_of(recording_, site.key);
+    const EndpointKind kind = endpoint.kind;
     const auto cause = static_cast<std::size_t>(cause_of(site.key.call, kind));
     const bool moves_bytes = trace::works_on_endpoint(trace::group_of(site.key.call)) && trace::group_of(site.key.call) != CallGroup::file_lock;
     if (!moves_bytes) {
       waits_[cause] += site.seconds;
     } else {
       quick_[cause] += site.seconds - site.blocked_seconds;
-      const bool by_device = trace::group_of(site.key.call) == CallGroup::flush || !is_disk(kind);
+      const bool by_device = trace::group_of(site.key.call) == CallGroup::flush || (!is_disk(kind) && !(endpoint.flags & trace::kNonBlocking));
       (by_device ? waits_ : copies_)[cause] += site.blocked_seconds;
     }
+    if (trace::group_of(site.key.call) == CallGroup::input && is_asked(kind)) answers_read_ += site.blocked_seconds;
     if (brings_work(site.key.call, kind)) work_[{site.key.call, site.stack}] += site.seconds, work_causes_[cause] += site.seconds;
+    if (serves_requests(site.key.call, kind)) requests_ += site.seconds;
   }
+
+  // Time that answers to this thread's requests took, by the turns on the connections it sends on.
+  void add_awaited(double seconds) { awaited_ += seconds; }
 
   void finish(double system_seconds) {
     take_off(quick_, system_seconds);
@@ -91,13 +105,25 @@ class ThreadSplit {
     for (const auto& [place, time] : work_) work_at_one_place = std::max(work_at_one_place, time);
     double claimed = 0;
     for (const double time : waits_) claimed += time;
-    if (part(WaitCause::poll) >= kOneOfTwo * all) return set(ThreadRole::event_loop, {WaitCause::poll});
+    const double polling = part(WaitCause::poll) - answers_polled();
+    if (polling >= kOneOfTwo * all) {
+      out_.role = ThreadRole::event_loop;
+      out_.designed[static_cast<std::size_t>(WaitCause::poll)] = polling;
+      return;
+    }
     if (part(WaitCause::sleep) >= kMostly * all) return set(ThreadRole::timer, {WaitCause::sleep});
     if (part(WaitCause::join) + part(WaitCause::child) >= kMostly * all) return set(ThreadRole::coordinator, {WaitCause::join, WaitCause::child});
     out_.role = ThreadRole::held_up;
+    out_.designed[static_cast<std::size_t>(WaitCause::network)] = std::min(part(WaitCause::network), requests_);
     if (work_at_one_place < kMostly * std::max(claimed, all)) return;
     out_.role = ThreadRole::idle_worker;
     for (std::size_t i = 0; i < kWaitCauses; ++i) out_.designed[i] = std::min(out_.blocked[i], work_causes_[i]);
+  }
+
+  // Time in poll that was waiting for answers, one at a time. More answers than time: they were awaited together, by an event loop.
+  double answers_polled() const {
+    const double waited = part(WaitCause::poll) + answers_read_;
+    return awaited_ > 1.1 * waited ? 0 : std::clamp(awaited_ - answers_read_, 0.0, part(WaitCause::poll));
   }
 
   void set(ThreadRole role, std::initializer_list<WaitCause> causes) {
@@ -109,6 +135,7 @@ class ThreadSplit {
   ThreadWaits& out_;
   Causes waits_{}, copies_{}, quick_{}, work_causes_{};
   std::map<std::pair<Call, StackId>, double> work_;  // seconds waited for work by place
+  double requests_ = 0, awaited_ = 0, answers_read_ = 0;
 };
 
 void set_clocks(const ThreadTable::Row& row, const Timeline& timeline, std::size_t line, ThreadWaits& waits) {
@@ -119,6 +146,19 @@ void set_clocks(const ThreadTable::Row& row, const Timeline& timeline, std::size
     waits.running += static_cast<double>(bin.running);
     waits.runnable += static_cast<double>(bin.runnable);
   }
+}
+
+// Turns are counted by connection, not by thread: each goes to the threads that send on it, by their number of calls.
+template <class Give>
+void share_out_turns(const Recording& recording, std::span<const CallSite> sites, Give&& give) {
+  std::unordered_map<std::uint64_t, double> turns, sent;
+  for (const TurnRow& row : recording.calls.turns)
+    if (is_asked(recording.calls.endpoints[row.endpoint].kind)) turns[row.endpoint] = seconds(row.turn_ns);
+  const auto sends = [&](const CallSite& site) { return trace::group_of(site.key.call) == CallGroup::output && turns.contains(site.key.object); };
+  for (const CallSite& site : sites)
+    if (sends(site)) sent[site.key.object] += site.calls;
+  for (const CallSite& site : sites)
+    if (sends(site)) give(site.key.thread, turns[site.key.object] * site.calls / std::max(1.0, sent[site.key.object]));
 }
 
 }  // namespace
@@ -136,6 +176,9 @@ std::vector<ThreadWaits> split_threads(const Recording& recording, const Timelin
   }
   for (const CallSite& site : sites)
     if (const auto line = lines.find(site.key.thread); line != lines.end()) splits[line->second].add(site);
+  share_out_turns(recording, sites, [&](ThreadId thread, double awaited) {
+    if (const auto line = lines.find(thread); line != lines.end()) splits[line->second].add_awaited(awaited);
+  });
   for (std::size_t i = 0; i < rows.size(); ++i) splits[i].finish(rows[i].states.empty() ? 0 : seconds(rows[i].states.back().system_ns));
   return threads;
 }

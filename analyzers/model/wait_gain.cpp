@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Threads that are working or held up for most of the time set the pace. One: its seconds are the program's seconds. Several:
-// the program gets faster as they do on average. A thread beside them may wait as long as it likes.
+// the program gets faster as they do on average. A thread beside them may wait as long as it likes, and one that waits for work
+// now and then follows whoever gives it any.
 #include "analyzers/model/wait_gain.h"
 
 #include <algorithm>
@@ -17,20 +18,27 @@ constexpr double kTakesPart = 0.05;   // of wall time engaged
 constexpr double kSetsPace = 0.5;     // of what the most engaged thread is
 constexpr double kMostlyServes = 0.5; // of wall time waiting for work: then answers get faster, not the program
 
+constexpr double kFollows = 0.2;      // of its life waiting for work
+
 struct Pace {
   std::vector<const ThreadWaits*> setters;
   std::size_t taking_part = 0;
 };
 
 Pace pace_of(const Model& model) {
-  Pace pace;
-  double most = 0;
+  const auto follows = [](const ThreadWaits& thread) { return thread.by_design() >= kFollows * thread.alive; };
+  double most = 0, most_of_leaders = 0;
   for (const ThreadWaits& thread : model.waits.threads) {
     most = std::max(most, thread.engaged());
-    pace.taking_part += thread.engaged() >= kTakesPart * model.timeline.wall_seconds;
+    if (!follows(thread)) most_of_leaders = std::max(most_of_leaders, thread.engaged());
   }
-  for (const ThreadWaits& thread : model.waits.threads)
-    if (thread.engaged() > 0 && thread.engaged() >= kSetsPace * most) pace.setters.push_back(&thread);
+  const bool led = most_of_leaders >= kSetsPace * most;
+  Pace pace;
+  for (const ThreadWaits& thread : model.waits.threads) {
+    if (led && follows(thread)) continue;
+    pace.taking_part += thread.engaged() >= kTakesPart * model.timeline.wall_seconds;
+    if (thread.engaged() > 0 && thread.engaged() >= kSetsPace * (led ? most_of_leaders : most)) pace.setters.push_back(&thread);
+  }
   return pace;
 }
 
@@ -51,9 +59,9 @@ Gain of_only_setter(const Model& model, const WaitSaving& saving, const ThreadWa
   gain.low = alone ? gain.fraction * saving.low : 0;
   gain.high = alone || serves ? gain.fraction * saving.high : std::max(mine, saving.total()) / whole * saving.high;
   const std::string who = thread_label(model, setter.thread);
-  if (serves) gain.how = fmt::format("{} of the time in which {} is not waiting for work; {}", percent(gain.fraction), who, saving.why);
-  else if (alone) gain.how = fmt::format("{} of wall time, all of it in {}, which is what the program waits for; {}", percent(gain.fraction), who, saving.why);
-  else gain.how = fmt::format("{} of wall time in {}, which sets the pace by all that is known; nothing where it holds nobody up; {}", percent(gain.fraction), who, saving.why);
+  if (serves) gain.how = fmt::format("of the time in which {} is not waiting for work; {}", who, saving.why);
+  else if (alone) gain.how = fmt::format("all of it in {}, which is what the program waits for; {}", who, saving.why);
+  else gain.how = fmt::format("in {}, which sets the pace by all that is known; nothing where it holds nobody up; {}", who, saving.why);
   return gain;
 }
 
@@ -68,7 +76,7 @@ Gain of_several_setters(const Model& model, const WaitSaving& saving, const Pace
   gain.fraction = sum / static_cast<double>(pace.setters.size()) / wall;
   gain.low = least / wall * saving.low;
   gain.high = most / wall * saving.high;
-  gain.how = fmt::format("{} of wall time on average over the {} threads that set the pace, between {} and {} of each; {}", percent(gain.fraction), pace.setters.size(),
+  gain.how = fmt::format("on average over the {} threads that set the pace, between {} and {} of wall time of each; {}", pace.setters.size(),
                          percent(least / wall), percent(most / wall), saving.why);
   return gain;
 }
@@ -82,7 +90,7 @@ Gain of_others(const Model& model, const WaitSaving& saving) {
   Gain gain;
   gain.fraction = short_lived > 0 ? short_lived / std::max(wall, lifetime) : 0;
   gain.high = std::max(gain.fraction, most / wall * saving.high);
-  gain.how = fmt::format("{} of wall time at most: it passes in threads that nobody is seen to wait for; {}", percent(gain.high), saving.why);
+  gain.how = fmt::format("it passes in threads that nobody is seen to wait for; {}", saving.why);
   return gain;
 }
 

@@ -52,6 +52,19 @@ std::vector<std::pair<std::uint64_t, double>> seconds_by_endpoint(const Model& m
   return sorted;
 }
 
+double cpu_inside(const Model& model, const CallPlace& place) {
+  const auto& nodes = model.recording.nodes;
+  std::vector<bool> callers(nodes.size()), inside(nodes.size());
+  for (const CallSite* site : place.sites)
+    if (site->stack && site->stack < nodes.size()) callers[site->stack] = true;
+  for (std::size_t id = 1; id < nodes.size(); ++id)  // a parent comes before its children
+    inside[id] = callers[nodes[id].parent] || inside[nodes[id].parent];
+  double seconds = 0;
+  for (const StackWeight& weight : model.cpu.stacks)
+    if (weight.stack < inside.size() && inside[weight.stack]) seconds += static_cast<double>(weight.ns) * 1e-9;
+  return seconds;
+}
+
 const EndpointRow& endpoint_of(const Model& model, const CallSite& site) {
   const auto& endpoints = model.recording.calls.endpoints;
   const bool on_endpoint = trace::works_on_endpoint(trace::group_of(site.key.call)) && site.key.object < endpoints.size();

@@ -29,6 +29,9 @@ std::map<ThreadId, double> seconds_by_thread(const CallPlace& place, double part
 // Time of the sites by the endpoint they work on, most first.
 std::vector<std::pair<std::uint64_t, double>> seconds_by_endpoint(const Model& model, const CallPlace& place);
 
+// CPU time sampled inside the calls: in what was called from their places on the stack.
+double cpu_inside(const Model& model, const CallPlace& place);
+
 const EndpointRow& endpoint_of(const Model& model, const CallSite& site);  // an empty one when it works on none
 std::string endpoint_name(const EndpointRow& endpoint);                    // never empty
 // "in write_record" or, without a known place, "".

@@ -2,6 +2,7 @@
 // One thread is busy while other CPUs idle: either a stage that holds up threads which wait for its work, or a program that
 // does all its work in one thread. The second is a fact, not a fault, and stays low.
 #include <algorithm>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -47,6 +48,29 @@ Alone time_alone(const Model& model, const ThreadLoad& load) {
   return alone;
 }
 
+// Whether it is known to wait for something else than another thread's work: time, requests from outside, threads that it started.
+bool waits_for_something_else(const Model& model, ThreadId thread) {
+  const ThreadWaits* waits = model.waits.missing.empty() ? model.waits.find(thread) : nullptr;
+  if (!waits) return false;
+  const auto seconds = [&](WaitCause cause) { return waits->blocked[static_cast<std::size_t>(cause)]; };
+  const bool serves = waits->role == ThreadRole::idle_worker && waits->designed[static_cast<std::size_t>(WaitCause::network)] >= 0.5 * waits->by_design();
+  const bool held_by_disk = seconds(WaitCause::disk) + seconds(WaitCause::lookup) >= 0.5 * waits->alive;
+  return waits->role == ThreadRole::timer || waits->role == ThreadRole::event_loop || waits->role == ThreadRole::coordinator || serves || held_by_disk;
+}
+
+// How often the busy thread did what the others wait for (signalled, posted, unlocked, wrote), in the detailed windows.
+double wakes_given(const Model& model, ThreadId busy, const std::vector<ThreadLoad>& waiting) {
+  std::set<ThreadId> waiters;
+  for (const ThreadLoad& load : waiting) waiters.insert(load.id);
+  std::set<std::uint64_t> objects;
+  for (const CallRow& row : model.recording.calls.rows)
+    if (row.key.object && row.counts.blocked_calls && waiters.contains(row.key.thread)) objects.insert(row.key.object);
+  double wakes = 0;
+  for (const WakeRow& row : model.recording.calls.wakes)
+    if (row.key.thread == busy && objects.contains(row.key.object)) wakes += static_cast<double>(row.count);
+  return wakes;
+}
+
 // Threads that do part of the work and mostly wait.
 std::vector<ThreadLoad> waiting_threads(const Model& model, const std::vector<ThreadLoad>& loads, const Alone& alone) {
   std::vector<ThreadLoad> waiting;
@@ -54,7 +78,7 @@ std::vector<ThreadLoad> waiting_threads(const Model& model, const std::vector<Th
   for (const ThreadLoad& load : loads) {
     const bool beside = load.id != alone.load.id && std::min(load.end, alone.load.end) - std::max(load.start, alone.load.start) >= 0.5 * alone.seconds;
     const bool takes_part = load.cpu >= kTakesPart * wall || static_cast<double>(load.voluntary_switches) >= kWakesPerSecond * std::max(load.alive(), 1e-3);
-    if (beside && takes_part && load.demand() < 0.5 * load.alive()) waiting.push_back(load);
+    if (beside && takes_part && load.demand() < 0.5 * load.alive() && !waits_for_something_else(model, load.id)) waiting.push_back(load);
   }
   return waiting;
 }
@@ -127,7 +151,9 @@ Finding finding_of(const Model& model, const Attribution& attribution, LoopIndex
     finding.advice = {"if the work falls into independent parts, divide it over threads (many tools have an option for it, such as -T or -j); if not, leave it"};
   } else {
     finding.severity = severity_of(model, alone, waiting);
-    finding.confidence = alone.others_known && alone.others_busy > 0.8 ? 0.6 : 0.8;
+    const double wakes = wakes_given(model, alone.load.id, waiting);
+    finding.confidence = alone.others_known && alone.others_busy > 0.8 ? 0.6 : wakes > 0 ? 0.9 : 0.8;
+    if (wakes > 0) finding.evidence.push_back(count_evidence("times it was seen to wake them", wakes, "count"));
     finding.title = fmt::format("{} is the only busy thread for {} of wall time while {} wait{}", who, percent(part), plural(waiting.size(), "other thread"),
                                 waiting.size() == 1 ? "s" : "");
     finding.advice = {fmt::format("divide the work of {} over more threads, or move part of it into the threads that wait", finding.culprit.function),

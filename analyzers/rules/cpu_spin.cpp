@@ -2,6 +2,7 @@
 // Busy waiting: CPU time in loops that cannot make progress by themselves. Says it only where machine code or a polled
 // function proves it; a tight profile alone is no evidence (a fast kernel looks the same).
 #include <algorithm>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -49,6 +50,19 @@ std::vector<std::string> advice_for(const SpinSite& site) {
   return advice;
 }
 
+// Threads that spin here and how often they called sched_yield, which is counted exactly.
+double yields_at(const Model& model, const SpinSite& site) {
+  std::set<StackId> stacks;
+  for (const StackWeight& weight : site.stacks) stacks.insert(weight.stack);
+  std::set<ThreadId> threads;
+  for (const CpuRow& row : model.recording.cpu)
+    if (stacks.contains(row.stack)) threads.insert(row.thread);
+  double yields = 0;
+  for (const CallRow& row : model.recording.calls.rows)
+    if (row.key.call == trace::Call::yield && threads.contains(row.key.thread)) yields += static_cast<double>(row.counts.calls);
+  return yields;
+}
+
 Finding finding_of(const Model& model, const SpinSite& site) {
   const double seconds = static_cast<double>(site.ns) * 1e-9;
   const double share = static_cast<double>(site.ns) / static_cast<double>(std::max<std::uint64_t>(model.cpu.cpu_ns, 1));
@@ -63,6 +77,7 @@ Finding finding_of(const Model& model, const SpinSite& site) {
   finding.gain = gain_of(model, share);
   finding.evidence = {seconds_evidence("CPU time in the waiting loop", seconds), fraction_evidence("share of CPU time", share),
                       text_evidence("known from", site.how)};
+  if (const double yields = yields_at(model, site); yields > 0) finding.evidence.push_back(count_evidence("calls of sched_yield by the spinning threads", yields, "count"));
   if (site.has_pause) finding.evidence.push_back(text_evidence("pause instruction in the loop", "yes"));
   finding.stacks = cpu_stacks(model, site.stacks, 2);
   finding.advice = advice_for(site);

@@ -16,7 +16,8 @@ namespace {
 using trace::CallGroup;
 
 constexpr std::size_t kMostFindings = 3;
-constexpr double kFewestSeconds = 0.02;
+constexpr double kFewestSeconds = 0.05;
+constexpr double kMostlyBlock = 0.5, kLargeRead = 65536;  // of the calls; bytes: beyond, storage is as busy as it can be
 
 enum class Remedy { overlap, offload, keep_answer };
 
@@ -39,7 +40,8 @@ bool is_obstacle(const Model& model, const CallSite& site, bool in_loop) {
   if (site.blocked_seconds <= 0 || trace::group_of(site.key.call) == CallGroup::flush || in_event_loop(model, site) != in_loop) return false;
   const WaitCause cause = cause_at(model, site);
   if (cause == WaitCause::disk || cause == WaitCause::lookup || cause == WaitCause::file_lock) return true;
-  return in_loop && (cause == WaitCause::child || (cause == WaitCause::network && site.key.call != trace::Call::accept));
+  const bool may_wait = !(endpoint_of(model, site).flags & trace::kNonBlocking);
+  return in_loop && may_wait && (cause == WaitCause::child || (cause == WaitCause::network && site.key.call != trace::Call::accept));
 }
 
 using ByThreadAndCause = std::map<std::pair<ThreadId, WaitCause>, double>;
@@ -120,12 +122,22 @@ std::vector<Evidence> evidence_of(const Model& model, const Obstacle& obstacle, 
   return evidence;
 }
 
+// Reading in order is read ahead by the kernel already, and large reads keep storage busy: little is left to gain then.
+Severity severity_of(const Obstacle& obstacle, double part) {
+  const Severity severity = severity_by_part(part);
+  if (remedy_of(obstacle) != Remedy::overlap) return severity;
+  double blocked = 0;
+  for (const CallSite* site : obstacle.place.sites) blocked += site->blocked_calls;
+  const bool one_by_one = blocked >= kMostlyBlock * obstacle.place.calls && obstacle.place.bytes <= kLargeRead * obstacle.place.calls;
+  return std::min(severity, one_by_one ? Severity::medium : Severity::low);
+}
+
 Finding finding_of(const Model& model, const Obstacle& obstacle, Gain gain) {
   double seconds = 0;
   for (const auto& [thread, part] : obstacle.waited) seconds += part;
   const std::string who = obstacle.waited.size() == 1 ? thread_label(model, obstacle.waited.begin()->first) : plural(obstacle.waited.size(), "thread");
   Finding finding;
-  finding.severity = severity_by_part(std::min(gain.fraction, seconds / model.timeline.wall_seconds));
+  finding.severity = severity_of(obstacle, std::min(gain.fraction, seconds / model.timeline.wall_seconds));
   finding.gain = std::move(gain);
   finding.confidence = obstacle.in_loop ? 0.8 : 0.6;
   finding.culprit = obstacle.place.culprit;

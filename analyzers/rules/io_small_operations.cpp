@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "analyzers/model/thread_load.h"
 #include "analyzers/rules/call_places.h"
 #include "analyzers/rules/rules.h"
 
@@ -42,7 +43,8 @@ double price(const Model& model, const CallSite& site) { return site.seconds - (
 struct Stream {
   CallGroup group = CallGroup::input;
   CallPlace place;
-  double seconds = 0;        // price of the calls
+  double measured = 0;       // price of the calls by their own clocks
+  double seconds = 0;        // or by the CPU samples inside them, where these say more: entering a call costs as well
   double buffer = kBuffer;   // bytes, as the amounts seen call for
   double calls_after = 0;
   double copy = kCopy;       // seconds a byte
@@ -72,7 +74,8 @@ void find_copy_cost(const Model& model, Stream& stream) {
 
 Stream stream_of(const Model& model, CallGroup group, const CallPlace& place) {
   Stream stream{group, place};
-  for (const CallSite* site : place.sites) stream.seconds += price(model, *site);
+  for (const CallSite* site : place.sites) stream.measured += price(model, *site);
+  stream.seconds = model.cpu.samples >= kFewestSamples ? std::max(stream.measured, cpu_inside(model, place)) : stream.measured;
   find_buffer(model, stream);
   find_copy_cost(model, stream);
   return stream;
@@ -87,7 +90,7 @@ double price_after(const Stream& stream, double copy) {
 Gain gain_of(const Model& model, const Stream& stream) {
   const double saved = stream.seconds - price_after(stream, stream.copy);
   WaitSaving saving;
-  for (const CallSite* site : stream.place.sites) saving.seconds[site->key.thread] += price(model, *site) * saved / std::max(stream.seconds, 1e-9);
+  for (const CallSite* site : stream.place.sites) saving.seconds[site->key.thread] += price(model, *site) * saved / std::max(stream.measured, 1e-9);
   saving.low = (stream.seconds - price_after(stream, stream.copy_measured ? stream.copy : kSlowestCopy)) / std::max(saved, 1e-9);
   saving.high = stream.seconds / std::max(saved, 1e-9);
   saving.why = fmt::format("{} in {:.0f} calls of {:.0f} ns, less what the same bytes cost in {:.0f} calls of {:.0f} KiB{}", duration(stream.seconds), stream.place.calls,
@@ -149,9 +152,10 @@ RuleResult io_small_operations(const Model& model) {
   double calls = 0, seconds = 0;
   for (const CallGroup group : {CallGroup::input, CallGroup::output}) {
     for (const CallPlace& place : places_of(model, [&](const CallSite& site) { return is_small(model, site, group); })) {
+      calls += place.calls, seconds += place.seconds;
+      if (place.calls < kFewestCalls || place.bytes <= 0) continue;
       const Stream stream = stream_of(model, group, place);
-      calls += place.calls, seconds += stream.seconds;
-      if (place.calls < kFewestCalls || stream.seconds < kFewestSeconds || stream.calls_after > 0.5 * place.calls) continue;
+      if (stream.seconds < kFewestSeconds || stream.calls_after > 0.5 * place.calls) continue;
       Gain gain = gain_of(model, stream);
       if (severity_by_part(gain.fraction) != Severity::info) result.findings.push_back(finding_of(model, stream, std::move(gain)));
     }

@@ -114,17 +114,22 @@ Gain gain_of(const Model& model, const Commit& commit) {
   return gain_of_waiting(model, saving);
 }
 
+LogHistogram flush_latencies(const Model& model, const Commit& commit) {
+  LogHistogram all;
+  for (const auto& [file, seconds] : seconds_by_endpoint(model, commit.flushes))
+    if (const EndpointTotals* totals = model.waits.of_endpoint(file))
+      for (const OperationTotals& operation : totals->operations)
+        if (trace::group_of(operation.call) == trace::CallGroup::flush) all.add(operation.latencies);
+  return all;
+}
+
 std::vector<Evidence> evidence_of(const Model& model, const Commit& commit, const std::string& name) {
   const double wall = model.timeline.wall_seconds;
   std::vector<Evidence> evidence = {text_evidence("file", name), seconds_evidence("time in flushes", commit.flushes.seconds),
                                     count_evidence("flushes", std::round(commit.flushes.calls), "count"),
                                     seconds_evidence("one flush, mean", commit.flushes.seconds / std::max(1.0, commit.flushes.calls))};
-  if (const EndpointTotals* totals = model.waits.of_endpoint(commit.file))
-    for (const OperationTotals& operation : totals->operations)
-      if (trace::group_of(operation.call) == trace::CallGroup::flush && operation.latencies.total()) {
-        evidence.push_back(seconds_evidence("one flush, 99th percentile", operation.latencies.duration_quantile(0.99) * 1e-9));
-        break;
-      }
+  if (const LogHistogram latencies = flush_latencies(model, commit); latencies.total())
+    evidence.push_back(seconds_evidence("one flush, 99th percentile", latencies.duration_quantile(0.99) * 1e-9));
   evidence.push_back(count_evidence("flushes a second", std::round(commit.flushes.calls / wall), "count"));
   if (commit.beside > 0) evidence.push_back(seconds_evidence("opening and removing files beside it", commit.beside));
   for (const auto& [file, seconds] : seconds_by_endpoint(model, commit.flushes)) {
@@ -152,7 +157,9 @@ Finding finding_of(const Model& model, const Commit& commit, Gain gain) {
   finding.gain = std::move(gain);
   finding.confidence = commit.flushes.calls >= 50 ? 0.9 : 0.7;
   finding.culprit = commit.flushes.culprit;
-  finding.title = fmt::format("{} is flushed to storage {:.0f} times{}: {} of wall time", name, commit.flushes.calls, in_function(commit.flushes.culprit),
+  const std::size_t beside = seconds_by_endpoint(model, commit.flushes).size();
+  finding.title = fmt::format("{}{} is flushed to storage {:.0f} times{}: {} of wall time", name,
+                              beside > 1 ? fmt::format(" (with {} beside it)", plural(beside - 1, "file")) : "", commit.flushes.calls, in_function(commit.flushes.culprit),
                               percent(commit.flushes.seconds / model.timeline.wall_seconds));
   finding.evidence = evidence_of(model, commit, name);
   finding.stacks = blocked_stacks(model, commit.flushes, 2);
@@ -172,7 +179,7 @@ RuleResult io_sync_flush(const Model& model) {
     seconds += commit.flushes.seconds, flushes += commit.flushes.calls;
     if (commit.flushes.calls < kFewestFlushes || commit.batch < 2) continue;
     Gain gain = gain_of(model, commit);
-    if (severity_by_part(std::max(gain.fraction, gain.high / 2)) == Severity::info) continue;
+    if (severity_by_part(gain.fraction) == Severity::info) continue;
     result.findings.push_back(finding_of(model, commit, std::move(gain)));
   }
   result.fine = flushes > 0 ? fmt::format("{:.0f} flushes to storage took {}", flushes, duration(seconds)) : "nothing was flushed to storage";

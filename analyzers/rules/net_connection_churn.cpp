@@ -20,11 +20,12 @@ constexpr double kFewestConnections = 30, kOften = 2;  // in all; a second
 constexpr double kTurnsOnEach = 2.5;                   // more and the connection is kept
 constexpr std::size_t kMostFindings = 3;
 
+// Connections made by one function of the program, to one peer or several.
 struct Churn {
-  const EndpointTotals* peer = nullptr;
+  std::vector<std::uint64_t> peers;  // most connections first
   double opened = 0, turns = 0, turn_seconds = 0;
-  CallPlace place;            // connect and close, name lookups when there is about one for each
-  double lookups = 0;         // seconds, of it
+  CallPlace place;            // connect and close
+  double lookups = 0;         // seconds in name lookups, when there is about one for each connection
   double setup = 0;           // CPU time making and configuring sockets, which are no calls that may block
   double kept = 1;            // connections that remain
 };
@@ -51,10 +52,9 @@ double socket_setup(const Model& model) {
 }
 
 Churn churn_of(const Model& model, const EndpointTotals& totals) {
-  Churn churn{&totals, 0, 0, 0, {}};
-  const EndpointRow& peer = model.recording.calls.endpoints[totals.endpoint];
+  Churn churn{{totals.endpoint}, 0, 0, 0, {}};
   const double connects = calls_of(totals, Call::connect);
-  if (!makes_connections(peer.kind) || !totals.turns || connects <= 0) return churn;
+  if (!makes_connections(model.recording.calls.endpoints[totals.endpoint].kind) || !totals.turns || connects <= 0) return churn;
   churn.opened = std::max(connects, static_cast<double>(totals.turns->opened));
   churn.turns = static_cast<double>(totals.turns->turns);
   churn.turn_seconds = static_cast<double>(totals.turns->turn_ns) * 1e-9;
@@ -65,20 +65,35 @@ bool is_churn(const Model& model, const Churn& churn) {
   return churn.opened >= kFewestConnections && churn.opened >= kOften * model.timeline.wall_seconds && churn.turns <= kTurnsOnEach * churn.opened;
 }
 
-void find_cost(const Model& model, Churn& churn, double all_opened) {
-  double lookups = 0;
-  for (const CallRow& row : model.recording.calls.rows) lookups += row.key.call == Call::name_lookup ? static_cast<double>(row.counts.calls) : 0;
-  const bool looked_up = lookups >= 0.5 * all_opened;
-  const auto costs = [&](const CallSite& site) { return site.key.object == churn.peer->endpoint && (site.key.call == Call::connect || site.key.call == Call::close); };
+void find_place(const Model& model, Churn& churn) {
+  const auto costs = [&](const CallSite& site) { return site.key.object == churn.peers.front() && (site.key.call == Call::connect || site.key.call == Call::close); };
   for (const CallPlace& place : places_of(model, costs)) {
     if (churn.place.culprit.function.empty()) churn.place.culprit = place.culprit;
     churn.place.add(place);
   }
-  churn.kept = std::max<double>(1, static_cast<double>(seconds_by_thread(churn.place).size()));
+}
+
+// One suggestion for each function that connects, whatever the number of peers.
+void join(std::vector<Churn>& joined, Churn&& churn) {
+  const auto same = [&](const Churn& other) {
+    return !churn.place.culprit.function.empty() && other.place.culprit.function == churn.place.culprit.function && other.place.culprit.module == churn.place.culprit.module;
+  };
+  const auto known = std::find_if(joined.begin(), joined.end(), same);
+  if (known == joined.end()) return joined.push_back(std::move(churn));
+  known->peers.push_back(churn.peers.front());
+  known->opened += churn.opened, known->turns += churn.turns, known->turn_seconds += churn.turn_seconds;
+  known->place.add(churn.place);
+}
+
+void find_cost(const Model& model, Churn& churn, double all_opened) {
+  double lookups = 0, looking_up = 0;
+  for (const CallRow& row : model.recording.calls.rows) {
+    if (row.key.call != Call::name_lookup) continue;
+    lookups += static_cast<double>(row.counts.calls), looking_up += static_cast<double>(row.counts.ns) * 1e-9;
+  }
+  if (lookups >= 0.5 * all_opened) churn.lookups = looking_up * churn.opened / all_opened;
   churn.setup = socket_setup(model) * churn.opened / all_opened;
-  if (!looked_up) return;
-  for (const CallSite& site : model.waits.sites)
-    if (site.key.call == Call::name_lookup) churn.lookups += site.seconds * churn.opened / all_opened;
+  churn.kept = static_cast<double>(std::max<std::size_t>(1, seconds_by_thread(churn.place).size()) * churn.peers.size());
 }
 
 Gain gain_of(const Model& model, const Churn& churn) {
@@ -94,8 +109,9 @@ Gain gain_of(const Model& model, const Churn& churn) {
 }
 
 Finding finding_of(const Model& model, const Churn& churn, Gain gain) {
-  const std::string name = endpoint_name(model.recording.calls.endpoints[churn.peer->endpoint]);
+  std::string name = endpoint_name(model.recording.calls.endpoints[churn.peers.front()]);
   const double each = churn.turns / churn.opened, saved = std::max(0.0, churn.opened - churn.kept);
+  if (churn.peers.size() > 1) name += fmt::format(" and {}", plural(churn.peers.size() - 1, "other peer"));
   Finding finding;
   finding.severity = severity_by_part(gain.fraction);
   finding.gain = std::move(gain);
@@ -122,16 +138,18 @@ RuleResult net_connection_churn(const Model& model) {
   RuleResult result;
   std::vector<Churn> churns;
   double opened = 0;
+  std::size_t looked_at = 0;
   for (const EndpointTotals& totals : model.waits.endpoints) {
-    const Churn churn = churn_of(model, totals);
+    Churn churn = churn_of(model, totals);
     opened += churn.opened;
-    if (is_churn(model, churn) && churns.size() < kMostPlaces) churns.push_back(churn);
+    if (!is_churn(model, churn) || looked_at++ >= kMostPlaces) continue;
+    find_place(model, churn);
+    join(churns, std::move(churn));
   }
   for (Churn& churn : churns) {
-    if (result.findings.size() >= kMostFindings) break;
     find_cost(model, churn, opened);
     Gain gain = gain_of(model, churn);
-    if (severity_by_part(std::max(gain.fraction, gain.high / 2)) != Severity::info) result.findings.push_back(finding_of(model, churn, std::move(gain)));
+    if (result.findings.size() < kMostFindings && severity_by_part(gain.fraction) != Severity::info) result.findings.push_back(finding_of(model, churn, std::move(gain)));
   }
   result.fine = opened > 0 ? fmt::format("{:.0f} connections were made; they carried enough, or cost little", opened) : "no connections were made";
   return result;

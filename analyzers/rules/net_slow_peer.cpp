@@ -128,7 +128,7 @@ RuleResult net_slow_peer(const Model& model) {
     if (usual <= 0 || peer.mean < kMuchSlower * usual || result.findings.size() >= kMostFindings) continue;
     const CallPlace place = waiting_place(model, peer);
     Gain gain = gain_of(model, peer, place, usual);
-    if (severity_by_part(std::max(gain.fraction, gain.high / 2)) != Severity::info) result.findings.push_back(finding_of(model, peer, place, usual, std::move(gain)));
+    if (severity_by_part(gain.fraction) != Severity::info) result.findings.push_back(finding_of(model, peer, place, usual, std::move(gain)));
   }
   result.fine = slowest > 0 ? fmt::format("of {} peers the slowest takes {:.1f} times as long as its like", peers.size(), slowest)
                             : fmt::format("{}: too few that do the same to compare", plural(peers.size(), "peer"));

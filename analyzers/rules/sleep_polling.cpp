@@ -31,6 +31,7 @@ struct Check {
 
 struct Polling {
   ThreadId thread = 0;
+  std::size_t threads = 1;   // that poll at this place
   CallPlace place;
   double interval = 0;     // seconds, mean
   Check check;             // call none: a flag in memory
@@ -117,11 +118,28 @@ std::vector<Polling> sleepers(const Model& model) {
       by_thread[site->key.thread].culprit = place.culprit;
       by_thread[site->key.thread].add(*site);
     }
-    for (auto& [thread, own] : by_thread) found.push_back({thread, std::move(own)});
+    for (auto& [thread, own] : by_thread) found.push_back({thread, 1, std::move(own)});
   }
   std::stable_sort(found.begin(), found.end(), [](const Polling& a, const Polling& b) { return a.place.seconds > b.place.seconds; });
   found.resize(std::min(found.size(), kMostPlaces));
   return found;
+}
+
+// One suggestion for each place. Its threads wait side by side, so the one that loses most counts.
+void join(std::vector<Polling>& joined, const Polling& polling) {
+  const Frame& culprit = polling.place.culprit;
+  const auto same = [&](const Polling& other) { return other.place.culprit.function == culprit.function && other.place.culprit.module == culprit.module; };
+  const auto known = std::find_if(joined.begin(), joined.end(), same);
+  if (known == joined.end()) return joined.push_back(polling);
+  ++known->threads;
+  known->place.add(polling.place);
+  known->interval = known->place.seconds / std::max(1.0, known->place.calls);
+  known->check.empty += polling.check.empty, known->check.found += polling.check.found;
+  known->low = std::min(known->low, polling.low), known->late = std::max(known->late, polling.late), known->high = std::max(known->high, polling.high);
+}
+
+std::string who_polls(const Model& model, const Polling& polling) {
+  return polling.threads == 1 ? thread_label(model, polling.thread) : plural(polling.threads, "thread");
 }
 
 Gain gain_of(const Model& model, const Polling& polling) {
@@ -160,7 +178,7 @@ std::vector<std::string> advice_for(const Polling& polling) {
 std::vector<Evidence> evidence_of(const Model& model, const Polling& polling) {
   std::vector<Evidence> evidence = {seconds_evidence("time asleep between looks", polling.place.seconds), count_evidence("sleeps", std::round(polling.place.calls), "count"),
                                     seconds_evidence("interval, mean", polling.interval), seconds_evidence("delay of each event, mean", polling.interval / 2),
-                                    text_evidence("thread", thread_label(model, polling.thread))};
+                                    text_evidence(polling.threads == 1 ? "thread" : "threads", who_polls(model, polling))};
   if (polling.check.call == Call::none) return evidence;
   evidence.push_back(text_evidence("looks by calling", trace::name_of(polling.check.call)));
   evidence.push_back(count_evidence("looks that found nothing", polling.check.empty, "count"));
@@ -174,8 +192,9 @@ Finding finding_of(const Model& model, const Polling& polling, Gain gain) {
   finding.gain = std::move(gain);
   finding.confidence = polling.check.call == Call::none ? 0.65 : 0.85;
   finding.culprit = polling.place.culprit;
-  finding.title = fmt::format("{} waits by sleeping {:.0f} times for {}{}: {} of wall time", thread_label(model, polling.thread), polling.place.calls, duration(polling.interval),
-                              in_function(polling.place.culprit), percent(polling.place.seconds / model.timeline.wall_seconds));
+  finding.title = fmt::format("{} wait{} by sleeping {:.0f} times for {}{}: {} of wall time", who_polls(model, polling), polling.threads == 1 ? "s" : "", polling.place.calls,
+                              duration(polling.interval), in_function(polling.place.culprit),
+                              percent(polling.place.seconds / static_cast<double>(polling.threads) / model.timeline.wall_seconds));
   finding.evidence = evidence_of(model, polling);
   finding.stacks = blocked_stacks(model, polling.place, 2);
   finding.advice = advice_for(polling);
@@ -190,9 +209,12 @@ RuleResult sleep_polling(const Model& model) {
   RuleResult result;
   double sleeps = 0;
   const Checks checks = all_checks(model);
+  std::vector<Polling> places;
   for (Polling& polling : sleepers(model)) {
     sleeps += polling.place.calls;
-    if (!is_polling(model, checks, polling)) continue;
+    if (is_polling(model, checks, polling)) join(places, polling);
+  }
+  for (const Polling& polling : places) {
     constexpr double kManyWakeUps = 50;  // a second: worth a word even when nobody is seen to wait
     const bool restless = polling.serves && polling.place.calls >= kManyWakeUps * model.timeline.wall_seconds;
     Gain gain = gain_of(model, polling);

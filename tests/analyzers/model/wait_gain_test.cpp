@@ -68,6 +68,18 @@ TEST(WaitGain, SeveralThatSetThePaceGiveTheirMean) {
   EXPECT_NEAR(gain.high, 0.5, 1e-3);
 }
 
+TEST(WaitGain, ABackendInTheSameProcessFollowsItsClient) {
+  TraceBuilder builder;
+  const auto server = builder.thread({.name = "server"});
+  builder.calls({.call = Call::recv, .object = builder.peer("127.0.0.1:9000"), .stack = builder.stack({"ask"}), .calls = 100, .each = 0.038, .to = 4});
+  builder.calls({.thread = server, .call = Call::sleep, .stack = builder.stack({"work"}), .calls = 100, .each = 0.024, .to = 4});
+  const auto accepted = builder.endpoint("127.0.0.1:9000 (accepted)", {.kind = trace::EndpointKind::tcp_accepted});
+  builder.calls({.thread = server, .call = Call::recv, .object = accepted, .stack = builder.stack({"serve"}), .calls = 100, .each = 0.014, .to = 4});
+  const Gain gain = gain_in(builder.finish(4), {{{1, 2.0}}, 0.9, 1, "why"});
+  EXPECT_NEAR(gain.fraction, 0.5, 1e-3);
+  EXPECT_NEAR(gain.low, 0.45, 1e-3);
+}
+
 TEST(WaitGain, AServerThatMostlyWaitsForRequestsGainsLatency) {
   TraceBuilder builder;
   builder.calls({.call = Call::epoll_wait, .stack = builder.stack({"loop"}), .calls = 100, .each = 0.03, .to = 4});

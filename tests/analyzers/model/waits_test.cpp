@@ -85,6 +85,31 @@ TEST(Waits, RolesTellDesignFromHoldUp) {
   EXPECT_NEAR(split.thread(client).engaged(), 1.9, 0.01);
 }
 
+TEST(Waits, PollingForOneAnswerAtATimeIsNoEventLoop) {
+  const auto client = [](double turn_seconds) {
+    TraceBuilder builder;
+    const auto peer = builder.peer("10.0.0.1:5432"), stack = builder.stack({"main", "query"});
+    builder.calls({.call = Call::send, .object = peer, .stack = stack, .calls = 100, .each = 5e-6, .bytes_each = 100, .to = 4});
+    builder.calls({.call = Call::poll, .stack = stack, .calls = 100, .each = 0.035, .to = 4});
+    builder.turns(peer, {.opened = 1, .turns = 100, .each = turn_seconds, .to = 4});
+    return builder.finish(4);
+  };
+  const Split one_at_a_time(client(0.035)), together(client(0.350));
+  EXPECT_EQ(one_at_a_time.thread(1).role, ThreadRole::held_up);
+  EXPECT_NEAR(one_at_a_time.thread(1).engaged(), 3.5, 0.01);
+  EXPECT_EQ(together.thread(1).role, ThreadRole::event_loop);
+}
+
+TEST(Waits, SingleCallsAreKeptUpToABound) {
+  TraceBuilder builder;
+  for (std::uint64_t i = 0; i < 100; ++i) builder.add(trace::CallEvent{.t = i * kSecond / 10, .ns = 1000, .thread = 1, .call = 20, .object = builder.file("/a"), .stack = builder.stack({"main"})});
+  const Recording all = read(builder.finish(10)), few = read(builder, {.max_call_events = 7}), late = read(builder, {.from_ns = 9 * kSecond});
+  EXPECT_THAT(all.calls.events, SizeIs(100));
+  EXPECT_EQ(all.calls.events[3].key.object, 1u);
+  EXPECT_THAT(few.calls.events, SizeIs(7));
+  EXPECT_THAT(late.calls.events, SizeIs(10));
+}
+
 TEST(Waits, EndpointsHoldTheirOperations) {
   TraceBuilder builder;
   const auto file = builder.file("/data/a", 1000), stack = builder.stack({"main", "load"});

@@ -100,6 +100,28 @@ TEST(CpuSingleThreaded, ASpinningThreadIsLeftToTheRuleForSpinning) {
   EXPECT_TRUE(cpu_single_threaded(*model_of(builder.finish(3))).findings.empty());
 }
 
+TEST(CpuSingleThreaded, ThreadsThatWaitForTimeOrRequestsDoNotWaitForIt) {
+  for (const trace::Call call : {trace::Call::sleep, trace::Call::epoll_wait}) {
+    auto builder = stage_with_consumers(3, 0.04);
+    for (std::uint64_t thread = 3; thread <= 5; ++thread)
+      builder.calls({.thread = thread, .call = call, .stack = builder.stack({"store_all"}), .calls = 200, .each = 0.019, .to = 4});
+    const auto result = cpu_single_threaded(*model_of(builder.finish(4)));
+    for (const auto& finding : result.findings) EXPECT_LE(finding.severity, Severity::low) << trace::name_of(call);
+  }
+}
+
+TEST(CpuSingleThreaded, WakesSaySoWhenTheOthersWaitForIt) {
+  auto builder = stage_with_consumers(3, 0.04);
+  for (std::uint64_t thread = 3; thread <= 5; ++thread)
+    builder.calls({.thread = thread, .call = trace::Call::cond_wait, .object = 0x7700, .stack = builder.stack({"store_all"}), .calls = 200, .each = 0.019, .to = 4});
+  for (std::uint64_t i = 0; i < 20; ++i) builder.add(trace::Wake{.t = i * kMillisecond, .thread = 2, .call = 81, .object = 0x7700});
+  const auto result = cpu_single_threaded(*model_of(builder.finish(4)));
+  ASSERT_EQ(result.findings.size(), 1u);
+  EXPECT_EQ(result.findings[0].severity, Severity::high);
+  EXPECT_EQ(evidence_number(result.findings[0], "times it was seen to wake them"), 20);
+  EXPECT_GE(result.findings[0].confidence, 0.9);
+}
+
 TEST(CpuSingleThreaded, OneCpuOrAShortRunIsNotApplicable) {
   TraceBuilder one_cpu(1);
   one_cpu.run(1, 0, 3, one_cpu.stack({"main"}));

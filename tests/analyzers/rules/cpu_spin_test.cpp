@@ -76,5 +76,15 @@ TEST(CpuSpin, TooFewSamplesIsNotApplicable) {
   EXPECT_THAT(cpu_spin(*model_of(builder.finish(1))).not_applicable, HasSubstr("no CPU samples"));
 }
 
+TEST(CpuSpin, CallsOfYieldAreCounted) {
+  TraceBuilder builder;
+  builder.define("sched_yield", {.module = "libc.so.6"});
+  builder.run(1, 0, 3, builder.stack({"main", "wait", "sched_yield"}));
+  builder.calls({.call = trace::Call::yield, .calls = 300000, .each = 1e-6, .to = 3});
+  const auto result = cpu_spin(*model_of(builder.finish(3)));
+  ASSERT_EQ(result.findings.size(), 1u);
+  EXPECT_EQ(evidence_number(result.findings[0], "calls of sched_yield by the spinning threads"), 300000);
+}
+
 }  // namespace
 }  // namespace tailback::testing

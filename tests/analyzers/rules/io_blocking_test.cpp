@@ -33,13 +33,31 @@ TEST(IoBlocking, AnEventLoopThatReadsFilesIsHigh) {
 TEST(IoBlocking, ReadingAheadHidesWhatComputingCovers) {
   TraceBuilder builder;
   const auto stack = builder.stack({"main", "scan"});
-  builder.calls({.call = Call::read, .object = builder.file("/data/big"), .stack = stack, .calls = 1000, .each = 0.002, .bytes_each = 1e5, .to = 4});
+  builder.calls({.call = Call::read, .object = builder.file("/data/big"), .stack = stack, .calls = 1000, .each = 0.002, .bytes_each = 8192, .to = 4});
   builder.run(1, 0, 4, stack, {.busy = 0.2});
   const auto result = io_blocking(*model_of(builder.finish(4)));
   ASSERT_EQ(result.findings.size(), 1u);
+  EXPECT_EQ(result.findings[0].severity, Severity::medium) << "what depends on what is not known";
   EXPECT_NEAR(result.findings[0].gain.fraction, 0.2, 0.01);
   EXPECT_NEAR(result.findings[0].gain.high, 0.5, 0.01);
   EXPECT_EQ(result.findings[0].gain.low, 0);
+}
+
+TEST(IoBlocking, LargeReadsKeepStorageBusyAsItIs) {
+  TraceBuilder builder;
+  const auto stack = builder.stack({"main", "copy_all"});
+  builder.calls({.call = Call::read, .object = builder.file("/data/big"), .stack = stack, .calls = 1000, .each = 0.002, .bytes_each = 131072, .to = 4});
+  builder.run(1, 0, 4, stack, {.busy = 0.3});
+  for (const auto& finding : io_blocking(*model_of(builder.finish(4))).findings) EXPECT_LE(finding.severity, Severity::low);
+}
+
+TEST(IoBlocking, AnEventLoopsNonBlockingSocketsCannotBlock) {
+  TraceBuilder builder;
+  const auto client = builder.endpoint("0.0.0.0:6379", {.kind = trace::EndpointKind::tcp_accepted, .flags = trace::kNonBlocking});
+  builder.calls({.call = Call::epoll_wait, .stack = builder.stack({"main"}), .calls = 10000, .each = 0.00018, .to = 4});
+  builder.calls({.call = Call::write, .object = client, .stack = builder.stack({"main", "reply"}), .calls = 20000, .each = 25e-6, .bytes_each = 100, .to = 4});
+  builder.run(1, 0, 4, builder.stack({"main", "reply"}), {.busy = 0.5, .system = 0.6});
+  EXPECT_TRUE(io_blocking(*model_of(builder.finish(4))).findings.empty());
 }
 
 TEST(IoBlocking, NameLookupsAreWorthKeeping) {

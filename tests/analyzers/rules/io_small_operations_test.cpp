@@ -52,6 +52,16 @@ TEST(IoSmallOperations, LargeCallsSayWhatAByteCosts) {
   EXPECT_THAT(result.findings[0].gain.how, HasSubstr("large calls of this recording"));
 }
 
+TEST(IoSmallOperations, CpuTimeSampledInsideTheCallsCountsWhereItIsMore) {
+  TraceBuilder builder;
+  const auto where = builder.stack({"main", "emit_record"});
+  builder.calls({.call = Call::write, .object = builder.file("/data/out"), .stack = where, .calls = 1e6, .each = 300e-9, .bytes_each = 40, .to = 2});
+  builder.run(1, 0, 2, builder.stack({"main", "emit_record", "write"}), {.busy = 0.4}).run(1, 0, 2, builder.stack({"main", "compute"}), {.busy = 0.6});
+  const auto result = io_small_operations(*model_of(builder.finish(2)));
+  ASSERT_EQ(result.findings.size(), 1u);
+  EXPECT_NEAR(result.findings[0].gain.fraction, 0.395, 0.005);
+}
+
 TEST(IoSmallOperations, BufferedOutputIsClean) {
   EXPECT_TRUE(io_small_operations(*model_of(small_calls(Call::write, {}, 20000, 2e-5, 65536).finish(2))).findings.empty());
   EXPECT_TRUE(io_small_operations(*model_of(small_calls(Call::write, {}, 20000, 4e-6, 4096).finish(2))).findings.empty());

@@ -52,6 +52,17 @@ TEST(NetConnectionChurn, LookingTheNameUpEachTimeBelongsToIt) {
   EXPECT_NEAR(result.findings[0].gain.fraction, 0.325, 0.002);
 }
 
+TEST(NetConnectionChurn, SeveralPeersOfOneFunctionAreOneSuggestion) {
+  auto builder = connection_for_each(1);
+  const auto other = builder.peer("10.0.0.2:80");
+  builder.calls({.call = Call::connect, .object = other, .stack = builder.stack({"main", "fetch"}), .calls = 500, .each = 400e-6, .to = 2});
+  builder.turns(other, {.opened = 500, .turns = 500, .each = 500e-6, .to = 2});
+  const auto result = net_connection_churn(*model_of(builder.finish(2)));
+  ASSERT_EQ(result.findings.size(), 1u);
+  EXPECT_EQ(evidence_number(result.findings[0], "connections"), 1500);
+  EXPECT_NEAR(result.findings[0].gain.fraction, 0.325, 0.002);
+}
+
 TEST(NetConnectionChurn, ConnectionsThatCarryManyRequestsAreFine) {
   const auto result = net_connection_churn(*model_of(connection_for_each(20).finish(2)));
   EXPECT_TRUE(result.findings.empty());
@@ -72,6 +83,19 @@ TEST(NetDelayedAck, TheSecondWriteIsNamed) {
   EXPECT_NEAR(finding.gain.fraction, 40 * 0.039 / 2, 0.01);
   EXPECT_THAT(finding.advice[0], HasSubstr("one writev"));
   EXPECT_THAT(finding.advice[1], HasSubstr("TCP_NODELAY"));
+}
+
+TEST(NetDelayedAck, SeveralPeersAskedByOneFunctionAreOneSuggestion) {
+  TraceBuilder builder;
+  for (const char* name : {"10.0.0.1:5000", "10.0.0.2:5000"}) {
+    const auto peer = builder.peer(name);
+    talk(builder, peer, 20, 0.040);
+    builder.turns(peer, {.opened = 1, .delayed = 20, .delayed_each = 0.040, .delayed_stack = builder.stack({"main", "send_request"}), .to = 2});
+  }
+  const auto result = net_delayed_ack(*model_of(builder.finish(2)));
+  ASSERT_EQ(result.findings.size(), 1u);
+  EXPECT_THAT(result.findings[0].title, HasSubstr("10.0.0.1:5000 and 1 other peer"));
+  EXPECT_NEAR(result.findings[0].gain.fraction, 40 * 0.0395 / 2, 0.01);
 }
 
 TEST(NetDelayedAck, WithoutDelayedTurnsItIsFine) {

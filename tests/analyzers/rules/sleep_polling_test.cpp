@@ -44,6 +44,19 @@ TEST(SleepPolling, ChecksThatComeBackEmptyTellHowManyWaitsThereWere) {
   EXPECT_THAT(result.findings[0].advice[0], HasSubstr("waitpid"));
 }
 
+TEST(SleepPolling, ThreadsThatPollAtOnePlaceAreOneSuggestion) {
+  TraceBuilder builder;
+  for (int i = 0; i < 3; ++i) {
+    const auto worker = builder.thread({.name = "worker-" + std::to_string(i)});
+    sleeps(builder, worker, "next_task", 700, 0.005, 4);
+  }
+  const auto result = sleep_polling(*model_of(builder.finish(4)));
+  ASSERT_EQ(result.findings.size(), 1u);
+  EXPECT_EQ(evidence_text(result.findings[0], "threads"), "3 threads");
+  EXPECT_EQ(evidence_number(result.findings[0], "sleeps"), 2100);
+  EXPECT_NEAR(result.findings[0].gain.fraction, 0.875, 0.01);
+}
+
 TEST(SleepPolling, APauseInTheOnlyThreadIsNoPolling) {
   TraceBuilder builder;
   sleeps(builder, 1, "frame", 240, 0.016, 4);
