@@ -37,7 +37,8 @@ def each_ns(done):
 
 
 def row(what, way, interval, limit, text, verdict):
-    return {"what": what, "way": way.name, "interval": interval, "limit": limit, "text": text, "verdict": verdict if limit is not None else ""}
+    verdict = verdict if limit is not None else ""
+    return {"what": what, "way": way.name, "interval": interval, "limit": limit, "text": text, "verdict": verdict}
 
 
 def added(bench, call, way, pairs, share, limited):
@@ -49,11 +50,12 @@ def added(bench, call, way, pairs, share, limited):
 
 def served(load, way, pairs, share, limited):
     """Two rows: requests a second, and the time that 99 % of them need, both as parts of bare."""
-    seen = servers_under_load.pairs(load, way, max(2, pairs), share)
+    seen = servers_under_load.pairs(load, way, pairs, share)
     more = intervals.ratio_interval([(one.requests_per_second, bare.requests_per_second) for one, bare in seen])
     slow = intervals.ratio_interval([(one.p99_ms, bare.p99_ms) for one, bare in seen])
-    return [row(f"{load.name}, throughput", way, more, THROUGHPUT if limited else None, f"≥ {THROUGHPUT}", intervals.verdict_at_least(more, THROUGHPUT)),
-            row(f"{load.name}, p99", way, slow, SLOWEST if limited else None, f"≤ {SLOWEST}", intervals.verdict(slow, SLOWEST))]
+    told = {"throughput": (more, THROUGHPUT, "≥", intervals.verdict_at_least), "p99": (slow, SLOWEST, "≤", intervals.verdict)}
+    return [row(f"{load.name}, {what}", way, interval, limit if limited else None, f"{sign} {limit}", verdict(interval, limit))
+            for what, (interval, limit, sign, verdict) in told.items()]
 
 
 def works(bench, way):
@@ -89,7 +91,7 @@ def measure(pairs, share):
             print(f"io_cost: no rows of {load.name}: {', '.join(missing)} not installed", file=sys.stderr)
             continue
         for way, _, _, limited in every_way:
-            rows += served_or_told(load, way, pairs if limited else 4, share if limited else share * 0.2, limited)
+            rows += served_or_told(load, way, 2 * pairs if limited else 4, share if limited else share * 0.2, limited)
     return rows
 
 
@@ -98,5 +100,6 @@ def table(rows):
     for one in rows:
         at, digits = one["interval"], 1 if one["what"].endswith("added") else 3
         limit = one["text"] if one["limit"] is not None else ""
-        lines.append(f"| {one['what']} | {one['way']} | {at.middle:.{digits}f} ({at.low:.{digits}f} to {at.high:.{digits}f}) | {at.count} | {limit} | {one['verdict']} |")
+        value = f"{at.middle:.{digits}f} ({at.low:.{digits}f} to {at.high:.{digits}f})"
+        lines.append(f"| {one['what']} | {one['way']} | {value} | {at.count} | {limit} | {one['verdict']} |")
     return "\n".join(lines)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """redis-server and nginx on loopback with the load programs of their trades: requests a second and the 99th percentile of their times.
-Each measurement has a server of its own, which is told to end and waited for; what does not end is killed by its id."""
+Servers are told to end and waited for; what does not end is killed by its id."""
 import csv
 import os
 import re
@@ -27,7 +27,8 @@ class Seen:
 
 class Redis:
     def __init__(self, pipelined):
-        self.name, self.needs, self.pipelined = f"redis-server, -P {pipelined}", ["redis-check-rdb", "redis-benchmark", "redis-cli"], pipelined
+        self.name, self.pipelined = f"redis-server, -P {pipelined}", pipelined
+        self.needs = ["redis-check-rdb", "redis-benchmark", "redis-cli"]
 
     def command(self, folder, port):
         server = os.path.join(folder, "redis-server")  # the server is this binary under another name
@@ -36,7 +37,8 @@ class Redis:
 
     def load(self, port, share):
         count = max(2000, int((300000 if self.pipelined > 1 else 100000) * share))
-        done = run([find_program("redis-benchmark"), "-p", str(port), "-t", "set", "-n", str(count), "-c", "20", "-r", "10000", "-P", str(self.pipelined), "--csv"], timeout=300)
+        done = run([find_program("redis-benchmark"), "-p", str(port), "-t", "set", "-n", str(count), "-c", "20", "-r", "10000",
+                    "-P", str(self.pipelined), "--csv"], timeout=300)
         row = list(csv.DictReader(done.stdout.decode().splitlines()))[-1]
         return Seen(float(row["rps"]), float(row["p99_latency_ms"]))
 
@@ -53,13 +55,14 @@ class Nginx:
             out.write("a page of some length\n" * 50)
         os.chmod(folder, 0o755)  # its worker gives up root
         with open(os.path.join(folder, "nginx.conf"), "w", encoding="ascii") as out:
-            out.write(f"worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log warn; user www-data; events {{}}\n"
+            out.write(f"worker_processes 1; daemon off; user www-data; events {{}}\n"
+                      f"pid {folder}/nginx.pid; error_log {folder}/error.log warn;\n"
                       f"http {{ access_log off; keepalive_requests 1000000; sendfile on; {temporary}\n"
                       f"server {{ listen 127.0.0.1:{port}; root {folder}; }} }}\n")
         return [find_program("nginx"), "-e", os.path.join(folder, "error.log"), "-c", os.path.join(folder, "nginx.conf")]
 
     def load(self, port, share):
-        seconds = max(1, round(5 * share))
+        seconds = max(1, round(2 * share))
         done = run([find_program("wrk"), "-t1", "-c16", f"-d{seconds}s", "--latency", f"http://127.0.0.1:{port}/page"], timeout=60)
         text = done.stdout.decode()
         if "Non-2xx" in text:
@@ -85,31 +88,46 @@ def missing(load):
     return [name for name in load.needs if not there(name)]
 
 
-def measure(load, way, share):
-    """What a client saw of a fresh server that was started in this way."""
-    with ways.Bench() as bench:
-        out, port = os.path.join(bench.folder, "out"), servers.free_port()
-        command = way.command(load.command(bench.folder, port), out)
-        process = subprocess.Popen(command, cwd=bench.folder, env=clean_environment(**way.variables(out)), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.DEVNULL, start_new_session=True)
+class Server:
+    """A server started in some way, from the first request it can answer to its end."""
+
+    def __init__(self, load, way):
+        self.load, self.bench, self.port = load, ways.Bench(), servers.free_port()
+        folder, out = self.bench.folder, os.path.join(self.bench.folder, "out")
+        command = way.command(load.command(folder, self.port), out)
+        self.process = subprocess.Popen(command, cwd=folder, env=clean_environment(**way.variables(out)), start_new_session=True,
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def __enter__(self):
         try:
-            servers.wait_for_port(port, process)
-            load.load(port, share / 10)
-            seen = load.load(port, share)
-            load.end(process, port, bench.folder)
-            wait(process, 60)
-            return seen
+            servers.wait_for_port(self.port, self.process)
+        except AssertionError:
+            self.__exit__(True)
+            raise
+        return self
+
+    def seen(self, share):
+        return self.load.load(self.port, share)
+
+    def __exit__(self, failed, *_):
+        try:
+            if not failed:
+                self.load.end(self.process, self.port, self.bench.folder)
+                wait(self.process, 60)
         finally:
-            if process.returncode is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            if self.process.returncode is None:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+            self.bench.__exit__()
 
 
 def pairs(load, way, count, share):
-    """[(seen with the way, seen bare), ...], in an order that turns from pair to pair."""
+    """[(seen with the way, seen bare), ...]: both servers are there all the time and are asked in turns, right after each other."""
     result = []
-    for number in range(count):
-        order = (ways.BARE, way) if number % 2 == 0 else (way, ways.BARE)
-        seen = {one.name: measure(load, one, share) for one in order}
-        result.append((seen[way.name], seen[ways.BARE.name]))
+    with Server(load, ways.BARE) as bare, Server(load, way) as other:
+        for one in (bare, other):
+            one.seen(share / 10)  # code and data come into the caches
+        for number in range(count):
+            seen = {one: one.seen(share) for one in ((bare, other) if number % 2 == 0 else (other, bare))}
+            result.append((seen[other], seen[bare]))
     return result

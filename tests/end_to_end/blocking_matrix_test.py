@@ -54,8 +54,8 @@ class BlockingMatrixTest(Scratch):
 
     def check(self, name, seen, aggregates, kinds):
         least, ignored = (seen.own_ns / 2, "sleep") if name in UNCHOSEN else (NOISE_NS, None)
-        blocked = [(kinds.get(one["call"], one["call"]), one["blocked_calls"], one["blocked_ns"]) for one in aggregates if one["blocked_ns"] >= least]
-        blocked = [one for one in blocked if one[0] != ignored]
+        blocked = [(kinds.get(one["call"], one["call"]), one["blocked_calls"], one["blocked_ns"]) for one in aggregates]
+        blocked = [one for one in blocked if one[0] != ignored and one[2] >= least]
         self.assertEqual(len(blocked), 1, f"{blocked} instead of one record of {seen}")
         kind, calls, blocked_ns = blocked[0]
         self.assertIn(kind, seen.kinds)

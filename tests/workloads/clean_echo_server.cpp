@@ -79,7 +79,8 @@ std::uint64_t run_clients() {
   std::atomic<std::uint64_t> checksum{0};
   std::thread loop([&] { server.run(); });
   std::vector<std::thread> clients;
-  for (std::uint64_t client = 0; client < kClients; ++client) clients.emplace_back([&, client] { checksum.fetch_xor(talk(server.port(), client)); });
+  for (std::uint64_t client = 0; client < kClients; ++client)
+    clients.emplace_back([&, client] { checksum.fetch_xor(talk(server.port(), client)); });
   for (std::thread& client : clients) client.join();
   loop.join();
   return checksum;

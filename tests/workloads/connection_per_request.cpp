@@ -33,7 +33,9 @@ void serve(const workload::Socket& listener) {
   return reply;
 }
 
-[[gnu::noinline]] std::uint64_t ask_over_new_connection(std::uint16_t port, std::uint64_t request) { return ask(workload::connect_to(port), request); }
+[[gnu::noinline]] std::uint64_t ask_over_new_connection(std::uint16_t port, std::uint64_t request) {
+  return ask(workload::connect_to(port), request);
+}
 
 std::uint64_t number_of(std::uint64_t turn) { return turn + 1 < kRequests ? turn : kLast; }
 
@@ -64,5 +66,6 @@ std::uint64_t with_server(std::uint64_t (*client)(std::uint16_t), double& latenc
 
 int main(int argc, char** argv) {
   return workload::run(
-      argc, argv, [](double& latency) { return with_server(connect_each_time, latency); }, [](double& latency) { return with_server(connect_once, latency); });
+      argc, argv, [](double& latency) { return with_server(connect_each_time, latency); },
+      [](double& latency) { return with_server(connect_once, latency); });
 }

@@ -35,7 +35,8 @@ void serve(const workload::Socket& listener) {
 
 [[gnu::noinline]] void send_in_one_write(const workload::Socket& connection, Head& head, Body& body) {
   const std::array<iovec, 2> parts{{{head.data(), sizeof head}, {body.data(), sizeof body}}};
-  workload::require(writev(connection.descriptor(), parts.data(), parts.size()) == static_cast<ssize_t>(sizeof head + sizeof body), "writev");
+  workload::require(writev(connection.descriptor(), parts.data(), parts.size()) == static_cast<ssize_t>(sizeof head + sizeof body),
+                    "writev");
 }
 
 template <class Send>
@@ -65,5 +66,6 @@ std::uint64_t converse(Send send, double& latency) {
 
 int main(int argc, char** argv) {
   return workload::run(
-      argc, argv, [](double& latency) { return converse(send_in_two_writes, latency); }, [](double& latency) { return converse(send_in_one_write, latency); });
+      argc, argv, [](double& latency) { return converse(send_in_two_writes, latency); },
+      [](double& latency) { return converse(send_in_one_write, latency); });
 }

@@ -31,5 +31,6 @@ std::uint64_t print_report(Print print) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  return workload::run(argc, argv, [](double&) { return print_report(print_line_and_flush); }, [](double&) { return print_report(print_line); });
+  return workload::run(
+      argc, argv, [](double&) { return print_report(print_line_and_flush); }, [](double&) { return print_report(print_line); });
 }

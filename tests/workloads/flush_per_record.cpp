@@ -7,12 +7,12 @@
 
 namespace {
 
-constexpr std::uint64_t kRecords = 4'096, kGroup = 64;
+constexpr std::uint64_t kRecords = 6'144, kGroup = 64;
 using Record = std::array<std::uint64_t, 32>;
 
 [[gnu::noinline]] Record make_record(std::uint64_t number) {
   Record record{};
-  for (int i = 0; i < 12'000; ++i) number = workload::mix(number + static_cast<std::uint64_t>(i));
+  for (int i = 0; i < 4'000; ++i) number = workload::mix(number + static_cast<std::uint64_t>(i));
   for (std::uint64_t& word : record) word = number = workload::mix(number);
   return record;
 }

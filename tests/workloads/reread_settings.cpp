@@ -31,7 +31,9 @@ void write_settings(int file) {
 }
 
 // The setting wanted stands first: looking for it costs nothing beside reading it.
-std::uint64_t scale_in(const std::string& settings) { return static_cast<std::uint64_t>(std::atoi(settings.c_str() + settings.find('=') + 1)); }
+std::uint64_t scale_in(const std::string& settings) {
+  return static_cast<std::uint64_t>(std::atoi(settings.c_str() + settings.find('=') + 1));
+}
 
 [[gnu::noinline]] std::uint64_t answer(std::uint64_t request, std::uint64_t scale) {
   for (int i = 0; i < 250; ++i) request = workload::mix(request * scale + static_cast<std::uint64_t>(i));

@@ -89,5 +89,6 @@ std::uint64_t run_jobs(Wait wait, double& latency) {
 
 int main(int argc, char** argv) {
   return workload::run(
-      argc, argv, [](double& latency) { return run_jobs(look_for_result, latency); }, [](double& latency) { return run_jobs(wait_for_result, latency); });
+      argc, argv, [](double& latency) { return run_jobs(look_for_result, latency); },
+      [](double& latency) { return run_jobs(wait_for_result, latency); });
 }

@@ -78,5 +78,6 @@ std::uint64_t serve_requests(std::chrono::milliseconds delay_of_one, double& lat
 
 int main(int argc, char** argv) {
   return workload::run(
-      argc, argv, [](double& latency) { return serve_requests(kSlow, latency); }, [](double& latency) { return serve_requests(kFast, latency); });
+      argc, argv, [](double& latency) { return serve_requests(kSlow, latency); },
+      [](double& latency) { return serve_requests(kFast, latency); });
 }

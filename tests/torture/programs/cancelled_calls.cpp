@@ -95,13 +95,17 @@ void cancel_in(const Cell& cell, How how) {
   void* result = nullptr;
   pthread_join(thread, &result);
   std::printf("%s %s: %s, handlers %d, destructors %d%s%s\n", cell.name, kNames[static_cast<int>(how)],
-              job.traces.returned ? "returned" : result == PTHREAD_CANCELED ? "cancelled" : "?", job.traces.handlers.load(), job.traces.destructors.load(),
-              cell.after ? ", " : "", cell.after ? cell.after() : "");
+              job.traces.returned          ? "returned"
+              : result == PTHREAD_CANCELED ? "cancelled"
+                                           : "?",
+              job.traces.handlers.load(), job.traces.destructors.load(), cell.after ? ", " : "", cell.after ? cell.after() : "");
 }
 
 class Table {
  public:
-  void waits(const char* name, std::function<void()> call, std::function<const char*()> after = {}) { cells_.push_back({name, std::move(call), std::move(after)}); }
+  void waits(const char* name, std::function<void()> call, std::function<const char*()> after = {}) {
+    cells_.push_back({name, std::move(call), std::move(after)});
+  }
   void passes(const char* name, std::function<void()> call) { cells_.push_back({name, std::move(call), {}, false}); }
   void run() const {
     for (const Cell& cell : cells_) {
@@ -170,7 +174,8 @@ void descriptors(Table& table) {
 }
 
 void connections(Table& table) {
-  static const int listener = socket(AF_UNIX, SOCK_STREAM, 0), busy = socket(AF_UNIX, SOCK_STREAM, 0), first = socket(AF_UNIX, SOCK_STREAM, 0), second = socket(AF_UNIX, SOCK_STREAM, 0);
+  static const int listener = socket(AF_UNIX, SOCK_STREAM, 0), busy = socket(AF_UNIX, SOCK_STREAM, 0),
+                   first = socket(AF_UNIX, SOCK_STREAM, 0), second = socket(AF_UNIX, SOCK_STREAM, 0);
   static sockaddr_un address{};
   address.sun_family = AF_UNIX;
   std::snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "cancelled-%d", getpid());
@@ -190,7 +195,10 @@ void queues(Table& table) {
   static const mqd_t posix = mq_open(name.c_str(), O_RDWR | O_CREAT, 0600, &attributes);
   mq_unlink(name.c_str());
   table.waits("mq_receive", [] { mq_receive(posix, text, sizeof text, nullptr); });
-  table.waits("mq_timedreceive", [] { const timespec until = in_ms(CLOCK_REALTIME, kFarMs); mq_timedreceive(posix, text, sizeof text, nullptr, &until); });
+  table.waits("mq_timedreceive", [] {
+    const timespec until = in_ms(CLOCK_REALTIME, kFarMs);
+    mq_timedreceive(posix, text, sizeof text, nullptr, &until);
+  });
   table.waits("msgrcv", [] { char letter[64]; msgrcv(queue, letter, 8, 0, 0); });
   std::atexit([] { msgctl(queue, IPC_RMID, nullptr); });
 }
@@ -222,14 +230,23 @@ void locks(Table& table) {
   sem_init(&semaphore, 0, 0);
   table.waits("sem_wait", [] { sem_wait(&semaphore); });
   table.waits("sem_timedwait", [] { const timespec until = in_ms(CLOCK_REALTIME, kFarMs); sem_timedwait(&semaphore, &until); });
-  table.waits("sem_clockwait", [] { const timespec until = in_ms(CLOCK_MONOTONIC, kFarMs); sem_clockwait(&semaphore, CLOCK_MONOTONIC, &until); });
+  table.waits("sem_clockwait", [] {
+    const timespec until = in_ms(CLOCK_MONOTONIC, kFarMs);
+    sem_clockwait(&semaphore, CLOCK_MONOTONIC, &until);
+  });
   table.waits("pthread_cond_wait", [] { with_checked([] { pthread_cond_wait(&condition, &checked); }); }, mutex_came_back);
   table.waits("pthread_cond_timedwait", [] {
     with_checked([] { const timespec until = in_ms(CLOCK_REALTIME, kFarMs); pthread_cond_timedwait(&condition, &checked, &until); });
   }, mutex_came_back);
-  table.waits("pthread_cond_clockwait", [] {
-    with_checked([] { const timespec until = in_ms(CLOCK_MONOTONIC, kFarMs); pthread_cond_clockwait(&condition, &checked, CLOCK_MONOTONIC, &until); });
-  }, mutex_came_back);
+  table.waits(
+      "pthread_cond_clockwait",
+      [] {
+        with_checked([] {
+          const timespec until = in_ms(CLOCK_MONOTONIC, kFarMs);
+          pthread_cond_clockwait(&condition, &checked, CLOCK_MONOTONIC, &until);
+        });
+      },
+      mutex_came_back);
   static pthread_mutex_t plain = PTHREAD_MUTEX_INITIALIZER;
   static pthread_rwlock_t shared = PTHREAD_RWLOCK_INITIALIZER;
   static pthread_barrier_t barrier;
@@ -245,7 +262,9 @@ void threads(Table& table) {
   static pthread_t joined;
   static programs::Gate gate;
   require(pthread_create(&joined, nullptr, [](void*) -> void* { gate.pass(); return nullptr; }, nullptr) == 0, "pthread_create");
-  table.waits("pthread_join", [] { pthread_join(joined, nullptr); }, [] { return pthread_tryjoin_np(joined, nullptr) == EBUSY ? "can still be joined" : "GONE"; });
+  table.waits(
+      "pthread_join", [] { pthread_join(joined, nullptr); },
+      [] { return pthread_tryjoin_np(joined, nullptr) == EBUSY ? "can still be joined" : "GONE"; });
   std::atexit([] {
     gate.open();
     pthread_join(joined, nullptr);

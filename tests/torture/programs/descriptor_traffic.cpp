@@ -39,7 +39,8 @@ std::vector<char> pattern(std::size_t size, unsigned seed) {
 }
 
 void say(const char* what, long result, std::uint64_t sum = 0) {
-  std::printf("%s: %ld%s%s, sum %llx\n", what, result, result < 0 ? " " : "", result < 0 ? strerrorname_np(errno) : "", static_cast<unsigned long long>(sum));
+  std::printf("%s: %ld%s%s, sum %llx\n", what, result, result < 0 ? " " : "", result < 0 ? strerrorname_np(errno) : "",
+              static_cast<unsigned long long>(sum));
 }
 
 // A duplicate works as the original does, and goes on when that is closed; offsets are shared.
@@ -189,7 +190,8 @@ void two_thousand(const programs::Scratch& scratch) {
   limit.rlim_cur = std::min<rlim_t>(4096, limit.rlim_max);
   setrlimit(RLIMIT_NOFILE, &limit);
   std::vector<int> files;
-  for (int i = 0; i < 2000; ++i) files.push_back(open((scratch.folder() + "/many-" + std::to_string(i)).c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+  for (int i = 0; i < 2000; ++i)
+    files.push_back(open((scratch.folder() + "/many-" + std::to_string(i)).c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
   std::vector<std::thread> threads;
   std::atomic<long> written{0};
   for (std::size_t part = 0; part < 4; ++part)
@@ -239,10 +241,13 @@ void pieces() {
     return std::array<iovec, 3>{{{data, size / 3}, {data + size / 3, size / 3}, {data + size / 3 * 2, size - size / 3 * 2}}};
   };
   in_pieces("write and read", Ends::of_pipe(), write, read);
-  in_pieces("writev and readv", Ends::of_pipe(), [&](int fd, const char* data, std::size_t size) { return writev(fd, split(const_cast<char*>(data), size).data(), 3); },
-            [&](int fd, char* data, std::size_t size) { return readv(fd, split(data, size).data(), 3); });
-  in_pieces("send and recv", Ends::of_sockets(), [](int fd, const char* data, std::size_t size) { return send(fd, data, size, MSG_NOSIGNAL); },
-            [](int fd, char* data, std::size_t size) { return recv(fd, data, size, 0); });
+  in_pieces(
+      "writev and readv", Ends::of_pipe(),
+      [&](int fd, const char* data, std::size_t size) { return writev(fd, split(const_cast<char*>(data), size).data(), 3); },
+      [&](int fd, char* data, std::size_t size) { return readv(fd, split(data, size).data(), 3); });
+  in_pieces(
+      "send and recv", Ends::of_sockets(), [](int fd, const char* data, std::size_t size) { return send(fd, data, size, MSG_NOSIGNAL); },
+      [](int fd, char* data, std::size_t size) { return recv(fd, data, size, 0); });
   in_pieces("sendmsg and recvmsg", Ends::of_sockets(), [&](int fd, const char* data, std::size_t size) {
     auto parts = split(const_cast<char*>(data), size);
     const msghdr message{nullptr, 0, parts.data(), 3, nullptr, 0, 0};
@@ -252,8 +257,10 @@ void pieces() {
     msghdr message{nullptr, 0, parts.data(), 3, nullptr, 0, 0};
     return recvmsg(fd, &message, 0);
   });
-  in_pieces("sendto and recvfrom", Ends::of_sockets(), [](int fd, const char* data, std::size_t size) { return sendto(fd, data, size, 0, nullptr, 0); },
-            [](int fd, char* data, std::size_t size) { return recvfrom(fd, data, size, 0, nullptr, nullptr); });
+  in_pieces(
+      "sendto and recvfrom", Ends::of_sockets(),
+      [](int fd, const char* data, std::size_t size) { return sendto(fd, data, size, 0, nullptr, 0); },
+      [](int fd, char* data, std::size_t size) { return recvfrom(fd, data, size, 0, nullptr, nullptr); });
   in_pieces("splice", Ends::of_pipe(), write, [](int fd, char* data, std::size_t size) {
     const Ends between = Ends::of_pipe();
     const ssize_t moved = splice(fd, nullptr, between.writer, nullptr, size, 0);
@@ -265,7 +272,8 @@ void pieces() {
 
 void copies(const programs::Scratch& scratch) {
   const std::vector<char> data = pattern(300'000, 5);
-  const int from = open(scratch.path("from").c_str(), O_RDWR | O_CREAT, 0600), to = open(scratch.path("to").c_str(), O_RDWR | O_CREAT, 0600);
+  const int from = open(scratch.path("from").c_str(), O_RDWR | O_CREAT, 0600),
+            to = open(scratch.path("to").c_str(), O_RDWR | O_CREAT, 0600);
   say("write", write(from, data.data(), data.size()));
   off_t in = 1000, out = 0;
   const ssize_t copied = copy_file_range(from, &in, to, &out, 200'000, 0);

@@ -250,21 +250,46 @@ void condition_variable(const char* name, Wait wait, TimedWait timed_wait, Wake 
 void condition_variables() {
   static pthread_cond_t now = PTHREAD_COND_INITIALIZER, monotonic, old;
   const auto until = [](clockid_t clock) { return in_ms(clock, kSoonMs); };
-  condition_variable("condition variable", [](pthread_mutex_t* m) { return pthread_cond_wait(&now, m); },
-                     [&](pthread_mutex_t* m) { const timespec at = until(CLOCK_REALTIME); return pthread_cond_timedwait(&now, m, &at); }, [] { pthread_cond_signal(&now); });
+  condition_variable(
+      "condition variable", [](pthread_mutex_t* m) { return pthread_cond_wait(&now, m); },
+      [&](pthread_mutex_t* m) {
+        const timespec at = until(CLOCK_REALTIME);
+        return pthread_cond_timedwait(&now, m, &at);
+      },
+      [] { pthread_cond_signal(&now); });
   pthread_condattr_t attributes;
   pthread_condattr_init(&attributes);
   pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
   pthread_cond_init(&monotonic, &attributes);
-  condition_variable("condition variable, monotonic", [](pthread_mutex_t* m) { return pthread_cond_wait(&monotonic, m); },
-                     [&](pthread_mutex_t* m) { const timespec at = until(CLOCK_MONOTONIC); return pthread_cond_timedwait(&monotonic, m, &at); }, [] { pthread_cond_broadcast(&monotonic); });
-  condition_variable("condition variable, by clock", [](pthread_mutex_t* m) { return pthread_cond_wait(&now, m); },
-                     [&](pthread_mutex_t* m) { const timespec at = until(CLOCK_MONOTONIC); return pthread_cond_clockwait(&now, m, CLOCK_MONOTONIC, &at); }, [] { pthread_cond_signal(&now); });
+  condition_variable(
+      "condition variable, monotonic", [](pthread_mutex_t* m) { return pthread_cond_wait(&monotonic, m); },
+      [&](pthread_mutex_t* m) {
+        const timespec at = until(CLOCK_MONOTONIC);
+        return pthread_cond_timedwait(&monotonic, m, &at);
+      },
+      [] { pthread_cond_broadcast(&monotonic); });
+  condition_variable(
+      "condition variable, by clock", [](pthread_mutex_t* m) { return pthread_cond_wait(&now, m); },
+      [&](pthread_mutex_t* m) {
+        const timespec at = until(CLOCK_MONOTONIC);
+        return pthread_cond_clockwait(&now, m, CLOCK_MONOTONIC, &at);
+      },
+      [] { pthread_cond_signal(&now); });
   old_cond_init(&old, nullptr);
-  condition_variable("condition variable of 2.2.5", [](pthread_mutex_t* m) { return old_cond_wait(&old, m); },
-                     [&](pthread_mutex_t* m) { const timespec at = until(CLOCK_REALTIME); return old_cond_timedwait(&old, m, &at); }, [] { old_cond_signal(&old); });
-  condition_variable("condition variable of 2.2.5, to all", [](pthread_mutex_t* m) { return old_cond_wait(&old, m); },
-                     [&](pthread_mutex_t* m) { const timespec at = until(CLOCK_REALTIME); return old_cond_timedwait(&old, m, &at); }, [] { old_cond_broadcast(&old); });
+  condition_variable(
+      "condition variable of 2.2.5", [](pthread_mutex_t* m) { return old_cond_wait(&old, m); },
+      [&](pthread_mutex_t* m) {
+        const timespec at = until(CLOCK_REALTIME);
+        return old_cond_timedwait(&old, m, &at);
+      },
+      [] { old_cond_signal(&old); });
+  condition_variable(
+      "condition variable of 2.2.5, to all", [](pthread_mutex_t* m) { return old_cond_wait(&old, m); },
+      [&](pthread_mutex_t* m) {
+        const timespec at = until(CLOCK_REALTIME);
+        return old_cond_timedwait(&old, m, &at);
+      },
+      [] { old_cond_broadcast(&old); });
   say("destroy", old_cond_destroy(&old));
 }
 
@@ -285,7 +310,8 @@ void others() {
   static pthread_barrier_t barrier;
   static std::atomic<int> serial{0};
   pthread_barrier_init(&barrier, nullptr, 3);
-  std::thread one([] { serial += pthread_barrier_wait(&barrier) == PTHREAD_BARRIER_SERIAL_THREAD; }), two([] { serial += pthread_barrier_wait(&barrier) == PTHREAD_BARRIER_SERIAL_THREAD; });
+  std::thread one([] { serial += pthread_barrier_wait(&barrier) == PTHREAD_BARRIER_SERIAL_THREAD; }),
+      two([] { serial += pthread_barrier_wait(&barrier) == PTHREAD_BARRIER_SERIAL_THREAD; });
   serial += pthread_barrier_wait(&barrier) == PTHREAD_BARRIER_SERIAL_THREAD;
   one.join(), two.join();
   static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -300,9 +326,11 @@ void threads_of_c() {
   static cnd_t wake;
   static once_flag flag = ONCE_FLAG_INIT;
   static std::atomic<int> times{0}, ready{0};
-  for (const int result : {mtx_init(&plain, mtx_plain), mtx_init(&recursive, mtx_plain | mtx_recursive), mtx_init(&with_limit, mtx_timed), cnd_init(&wake)})
+  for (const int result :
+       {mtx_init(&plain, mtx_plain), mtx_init(&recursive, mtx_plain | mtx_recursive), mtx_init(&with_limit, mtx_timed), cnd_init(&wake)})
     std::printf("  init %d\n", result);
-  for (const int result : {mtx_lock(&recursive), mtx_trylock(&recursive), mtx_unlock(&recursive), mtx_unlock(&recursive)}) std::printf("  recursive %d\n", result);
+  for (const int result : {mtx_lock(&recursive), mtx_trylock(&recursive), mtx_unlock(&recursive), mtx_unlock(&recursive)})
+    std::printf("  recursive %d\n", result);
   const auto work = [](void*) -> int {
     call_once(&flag, [] { ++times; });
     const timespec until = in_ms(CLOCK_REALTIME, kSoonMs);

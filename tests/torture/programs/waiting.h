@@ -33,16 +33,17 @@ inline void require(bool good, const char* what) {
   std::exit(2);
 }
 
-// Returns when the thread waits in the kernel, which no time is long enough for on a busy machine; after five seconds anyway.
+// Returns when the thread waits in the kernel, for which no fixed time is long enough on a busy machine, or is over; after five
+// seconds anyway.
 inline void await_waiting(pid_t thread) {
   const std::string path = "/proc/self/task/" + std::to_string(thread) + "/stat";
   for (int attempt = 0, seen = 0; attempt < 2500 && seen < 3; ++attempt) {
     sleep_ms(2);
     std::FILE* const file = std::fopen(path.c_str(), "r");
     char state = '?';
-    if (file && std::fscanf(file, "%*d (%*[^)]) %c", &state) != 1) state = '?';
+    if (!file || std::fscanf(file, "%*d (%*[^)]) %c", &state) != 1) seen = 3;
     if (file) std::fclose(file);
-    seen = state == 'S' || state == 'D' ? seen + 1 : 0;
+    if (seen < 3) seen = state == 'S' || state == 'D' ? seen + 1 : 0;
   }
 }
 

@@ -49,13 +49,15 @@ void accepts(Stage& stage) {
 void connects(Stage& stage) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  const int length = std::snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "blocking-%d", getpid());  // no file: an abstract name
+  const int length =
+      std::snprintf(address.sun_path + 1, sizeof address.sun_path - 1, "blocking-%d", getpid());  // no file: an abstract name
   const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + static_cast<std::size_t>(length));
   const auto* const at = reinterpret_cast<const sockaddr*>(&address);
   const int listener = socket(AF_UNIX, SOCK_STREAM, 0), first = socket(AF_UNIX, SOCK_STREAM, 0), second = socket(AF_UNIX, SOCK_STREAM, 0);
   require(bind(listener, at, size) == 0 && listen(listener, 0) == 0 && connect(first, at, size) == 0, "unix listener");
   int taken = -1;
-  stage.block("connect", "connect", [&] { return connect(second, at, size) == 0; }, [&](pthread_t) { taken = accept(listener, nullptr, nullptr); });
+  stage.block(
+      "connect", "connect", [&] { return connect(second, at, size) == 0; }, [&](pthread_t) { taken = accept(listener, nullptr, nullptr); });
   for (const int one : {listener, first, second, taken}) close(one);
 }
 

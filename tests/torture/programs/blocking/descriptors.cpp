@@ -39,12 +39,21 @@ void reads(Stage& stage) {
   read_from(stage, Ends::of_pipe(), "readv", "read", [](const Ends& e) { return readv(e.reader, &part, 1) == 1; });
   read_from(stage, Ends::of_sockets(), "read_socket", "read|recv", [](const Ends& e) { return read(e.reader, text, 1) == 1; });
   read_from(stage, Ends::of_sockets(), "recv", "recv", [](const Ends& e) { return recv(e.reader, text, 1, 0) == 1; });
-  read_from(stage, Ends::of_sockets(), "recvfrom", "recv", [](const Ends& e) { return recvfrom(e.reader, text, 1, 0, nullptr, nullptr) == 1; });
+  read_from(stage, Ends::of_sockets(), "recvfrom", "recv",
+            [](const Ends& e) { return recvfrom(e.reader, text, 1, 0, nullptr, nullptr) == 1; });
   read_from(stage, Ends::of_sockets(), "recvmsg", "recv", [](const Ends& e) { return recvmsg(e.reader, &message, 0) == 1; });
   read_from(stage, Ends::of_sockets(), "recvmmsg", "recv", [](const Ends& e) { return recvmmsg(e.reader, &messages, 1, 0, nullptr) == 1; });
   const int events = eventfd(0, 0);
-  stage.block("read_eventfd", "read", [&] { std::uint64_t count = 0; return read(events, &count, sizeof count) == sizeof count && count == 3; },
-              [&](pthread_t) { const std::uint64_t three = 3; require(write(events, &three, sizeof three) == sizeof three, "write"); });
+  stage.block(
+      "read_eventfd", "read",
+      [&] {
+        std::uint64_t count = 0;
+        return read(events, &count, sizeof count) == sizeof count && count == 3;
+      },
+      [&](pthread_t) {
+        const std::uint64_t three = 3;
+        require(write(events, &three, sizeof three) == sizeof three, "write");
+      });
   close(events);
 }
 
@@ -60,7 +69,8 @@ void writes(Stage& stage) {
 void copies(Stage& stage) {
   static int out_of_the_way[2];
   require(pipe(out_of_the_way) == 0, "pipe");
-  read_from(stage, Ends::of_pipe(), "splice", "splice", [](const Ends& e) { return splice(e.reader, nullptr, out_of_the_way[1], nullptr, 1, 0) == 1; });
+  read_from(stage, Ends::of_pipe(), "splice", "splice",
+            [](const Ends& e) { return splice(e.reader, nullptr, out_of_the_way[1], nullptr, 1, 0) == 1; });
   read_from(stage, Ends::of_pipe(), "tee", "splice", [](const Ends& e) { return tee(e.reader, out_of_the_way[1], 1, 0) == 1; });
   write_to(stage, Ends::of_pipe(), "vmsplice", "splice", [](const Ends& e) { return vmsplice(e.writer, &part, 1, 0) == 1; });
   write_to(stage, Ends::of_sockets(), "sendfile", "sendfile", [](const Ends& e) {
@@ -81,7 +91,9 @@ struct Letter {
 void message_queues(Stage& stage) {
   const int queue = msgget(IPC_PRIVATE, 0600);
   Letter letter;
-  stage.block("msgrcv", "ipc", [&] { return msgrcv(queue, &letter, sizeof letter.content, 0, 0) == 1; }, [&](pthread_t) { msgsnd(queue, &letter, 1, 0); });
+  stage.block(
+      "msgrcv", "ipc", [&] { return msgrcv(queue, &letter, sizeof letter.content, 0, 0) == 1; },
+      [&](pthread_t) { msgsnd(queue, &letter, 1, 0); });
   while (msgsnd(queue, &letter, sizeof letter.content, IPC_NOWAIT) == 0) {
   }
   stage.block("msgsnd", "ipc", [&] { return msgsnd(queue, &letter, sizeof letter.content, 0) == 0; },
@@ -105,11 +117,24 @@ void posix_queues(Stage& stage) {
   const mqd_t queue = mq_open(name.c_str(), O_RDWR | O_CREAT | O_EXCL, 0600, &attributes);
   require(queue >= 0, "mq_open");
   mq_unlink(name.c_str());
-  stage.block("mq_receive", "ipc", [&] { return mq_receive(queue, text, sizeof text, nullptr) == 1; }, [&](pthread_t) { mq_send(queue, "x", 1, 0); });
-  stage.block("mq_timedreceive", "ipc", [&] { const timespec until = in_ms(CLOCK_REALTIME, kBlockedMs); return mq_timedreceive(queue, text, sizeof text, nullptr, &until) == -1; });
+  stage.block(
+      "mq_receive", "ipc", [&] { return mq_receive(queue, text, sizeof text, nullptr) == 1; },
+      [&](pthread_t) { mq_send(queue, "x", 1, 0); });
+  stage.block("mq_timedreceive", "ipc", [&] {
+    const timespec until = in_ms(CLOCK_REALTIME, kBlockedMs);
+    return mq_timedreceive(queue, text, sizeof text, nullptr, &until) == -1;
+  });
   mq_send(queue, "x", 1, 0);
-  stage.block("mq_timedsend", "ipc", [&] { const timespec until = in_ms(CLOCK_REALTIME, kBlockedMs); return mq_timedsend(queue, "y", 1, 0, &until) == -1; });
-  stage.block("mq_send", "ipc", [&] { return mq_send(queue, "y", 1, 0) == 0; }, [&](pthread_t) { char got[16]; mq_receive(queue, got, sizeof got, nullptr); });
+  stage.block("mq_timedsend", "ipc", [&] {
+    const timespec until = in_ms(CLOCK_REALTIME, kBlockedMs);
+    return mq_timedsend(queue, "y", 1, 0, &until) == -1;
+  });
+  stage.block(
+      "mq_send", "ipc", [&] { return mq_send(queue, "y", 1, 0) == 0; },
+      [&](pthread_t) {
+        char got[16];
+        mq_receive(queue, got, sizeof got, nullptr);
+      });
   mq_close(queue);
 }
 

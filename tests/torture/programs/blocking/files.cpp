@@ -34,31 +34,48 @@ void positioned(Stage& stage, const Scratch& scratch) {
   const int file = new_file(scratch.path("positioned"), 8192);
   const auto vector = [](void* memory) { return iovec{memory, 100}; };
   with_absent_memory(stage, "pread", "pread", [&](void* memory) { return pread(file, memory, 100, 10) == 100; });
-  with_absent_memory(stage, "preadv", "pread", [&](void* memory) { const iovec one = vector(memory); return preadv(file, &one, 1, 10) == 100; });
-  with_absent_memory(stage, "preadv2", "pread", [&](void* memory) { const iovec one = vector(memory); return preadv2(file, &one, 1, 10, 0) == 100; });
+  with_absent_memory(stage, "preadv", "pread", [&](void* memory) {
+    const iovec one = vector(memory);
+    return preadv(file, &one, 1, 10) == 100;
+  });
+  with_absent_memory(stage, "preadv2", "pread", [&](void* memory) {
+    const iovec one = vector(memory);
+    return preadv2(file, &one, 1, 10, 0) == 100;
+  });
   with_absent_memory(stage, "pwrite", "pwrite", [&](void* memory) { return pwrite(file, memory, 100, 10) == 100; });
-  with_absent_memory(stage, "pwritev", "pwrite", [&](void* memory) { const iovec one = vector(memory); return pwritev(file, &one, 1, 10) == 100; });
-  with_absent_memory(stage, "pwritev2", "pwrite", [&](void* memory) { const iovec one = vector(memory); return pwritev2(file, &one, 1, 10, 0) == 100; });
+  with_absent_memory(stage, "pwritev", "pwrite", [&](void* memory) {
+    const iovec one = vector(memory);
+    return pwritev(file, &one, 1, 10) == 100;
+  });
+  with_absent_memory(stage, "pwritev2", "pwrite", [&](void* memory) {
+    const iovec one = vector(memory);
+    return pwritev2(file, &one, 1, 10, 0) == 100;
+  });
   close(file);
 }
 
 void attributes(Stage& stage, const Scratch& scratch) {
   const std::string path = scratch.path("positioned");
   const int file = open(path.c_str(), O_RDONLY);
-  const auto filled = [](int result, const void* memory) { return result == 0 && static_cast<const struct stat*>(memory)->st_size == 8192; };
+  const auto filled = [](int result, const void* memory) {
+    return result == 0 && static_cast<const struct stat*>(memory)->st_size == 8192;
+  };
   const auto as_stat = [](void* memory) { return static_cast<struct stat*>(memory); };
   with_absent_memory(stage, "stat", "stat", [&](void* memory) { return filled(stat(path.c_str(), as_stat(memory)), memory); });
   with_absent_memory(stage, "lstat", "stat", [&](void* memory) { return filled(lstat(path.c_str(), as_stat(memory)), memory); });
   with_absent_memory(stage, "fstat", "stat", [&](void* memory) { return filled(fstat(file, as_stat(memory)), memory); });
-  with_absent_memory(stage, "fstatat", "stat", [&](void* memory) { return filled(fstatat(AT_FDCWD, path.c_str(), as_stat(memory), 0), memory); });
+  with_absent_memory(stage, "fstatat", "stat",
+                     [&](void* memory) { return filled(fstatat(AT_FDCWD, path.c_str(), as_stat(memory), 0), memory); });
   with_absent_memory(stage, "statx", "stat", [&](void* memory) {
-    return statx(AT_FDCWD, path.c_str(), 0, STATX_SIZE, static_cast<struct statx*>(memory)) == 0 && static_cast<struct statx*>(memory)->stx_size == 8192;
+    return statx(AT_FDCWD, path.c_str(), 0, STATX_SIZE, static_cast<struct statx*>(memory)) == 0 &&
+           static_cast<struct statx*>(memory)->stx_size == 8192;
   });
   close(file);
 }
 
 // `hold` keeps the kernel's lock on the object until its memory is there.
-void while_held(Stage& stage, const char* name, const char* kind, const std::function<void(void*)>& hold, const std::function<bool()>& call) {
+void while_held(Stage& stage, const char* name, const char* kind, const std::function<void(void*)>& hold,
+                const std::function<bool()>& call) {
   const AbsentPage page;
   std::thread holder([&] { hold(page.address()); });
   sleep_ms(10);
@@ -76,7 +93,10 @@ void behind_a_writer(Stage& stage, const Scratch& scratch) {
     off_t from = 0, to = 0;
     return copy_file_range(source, &from, file, &to, 4096, 0) == 4096;
   });
-  while_held(stage, "open_truncating", "open", write_slowly, [&] { const int again = open(path.c_str(), O_WRONLY | O_TRUNC); return again >= 0 && close(again) == 0; });
+  while_held(stage, "open_truncating", "open", write_slowly, [&] {
+    const int again = open(path.c_str(), O_WRONLY | O_TRUNC);
+    return again >= 0 && close(again) == 0;
+  });
   close(file);
   close(source);
 }
@@ -88,7 +108,9 @@ void behind_a_lister(Stage& stage, const Scratch& scratch) {
     require(syscall(SYS_getdents64, folder, memory, AbsentPage::kBytes) > 0, "getdents64");
   };
   const std::string path = scratch.path("entry"), other = scratch.path("other");
-  const auto held = [&](const char* name, const char* kind, const std::function<bool()>& call) { while_held(stage, name, kind, list_slowly, call); };
+  const auto held = [&](const char* name, const char* kind, const std::function<bool()>& call) {
+    while_held(stage, name, kind, list_slowly, call);
+  };
   held("mkdir", "mkdir", [&] { return mkdir(path.c_str(), 0700) == 0; });
   held("rename", "rename", [&] { return rename(path.c_str(), other.c_str()) == 0; });
   held("rmdir", "unlink", [&] { return rmdir(other.c_str()) == 0; });

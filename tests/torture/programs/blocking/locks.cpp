@@ -24,7 +24,9 @@ void mutexes(Stage& stage) {
   static std::timed_mutex timed;
   const auto held = [&](const char* name, int (*lock)()) {
     pthread_mutex_lock(&mutex);
-    stage.block(name, "mutex_lock", [&] { return lock() == 0 && pthread_mutex_unlock(&mutex) == 0; }, [](pthread_t) { pthread_mutex_unlock(&mutex); });
+    stage.block(
+        name, "mutex_lock", [&] { return lock() == 0 && pthread_mutex_unlock(&mutex) == 0; },
+        [](pthread_t) { pthread_mutex_unlock(&mutex); });
   };
   held("mutex_lock", [] { return pthread_mutex_lock(&mutex); });
   held("mutex_timedlock", [] { const timespec until = in_ms(CLOCK_REALTIME, kFarMs); return pthread_mutex_timedlock(&mutex, &until); });
@@ -72,18 +74,30 @@ void other_locks(Stage& stage) {
   stage.block("mtx_lock", "mutex_lock", [] { return mtx_lock(&mutex) == thrd_success && mtx_unlock(&mutex) == thrd_success; },
               [](pthread_t) { mtx_unlock(&mutex); });
   mtx_lock(&mutex);
-  stage.block("mtx_timedlock", "mutex_lock", [] { const timespec until = in_ms(CLOCK_REALTIME, kBlockedMs); return mtx_timedlock(&mutex, &until) == thrd_timedout; });
+  stage.block("mtx_timedlock", "mutex_lock", [] {
+    const timespec until = in_ms(CLOCK_REALTIME, kBlockedMs);
+    return mtx_timedlock(&mutex, &until) == thrd_timedout;
+  });
   mtx_unlock(&mutex);
   static pthread_barrier_t barrier;
   pthread_barrier_init(&barrier, nullptr, 2);
-  stage.block("barrier_wait", "barrier_wait", [] { pthread_barrier_wait(&barrier); return true; }, [](pthread_t) { pthread_barrier_wait(&barrier); });
+  stage.block(
+      "barrier_wait", "barrier_wait",
+      [] {
+        pthread_barrier_wait(&barrier);
+        return true;
+      },
+      [](pthread_t) { pthread_barrier_wait(&barrier); });
 }
 
 void semaphores(Stage& stage) {
   static sem_t semaphore;
   sem_init(&semaphore, 0, 0);
   stage.block("sem_wait", "sem_wait", [] { return sem_wait(&semaphore) == 0; }, [](pthread_t) { sem_post(&semaphore); });
-  stage.block("sem_timedwait", "sem_wait", [] { const timespec until = in_ms(CLOCK_REALTIME, kBlockedMs); return sem_timedwait(&semaphore, &until) == -1; });
+  stage.block("sem_timedwait", "sem_wait", [] {
+    const timespec until = in_ms(CLOCK_REALTIME, kBlockedMs);
+    return sem_timedwait(&semaphore, &until) == -1;
+  });
   stage.block("sem_clockwait", "sem_wait", [] {
     const timespec until = in_ms(CLOCK_MONOTONIC, kFarMs);
     return sem_clockwait(&semaphore, CLOCK_MONOTONIC, &until) == 0;
@@ -94,10 +108,17 @@ void conditions(Stage& stage) {
   static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
   static pthread_cond_t condition = PTHREAD_COND_INITIALIZER;
   const auto locked = [&](const char* name, int (*wait)(), int expected, const std::function<void(pthread_t)>& end = {}) {
-    stage.block(name, "cond_wait", [&] { return pthread_mutex_lock(&mutex) == 0 && wait() == expected && pthread_mutex_unlock(&mutex) == 0; }, end);
+    stage.block(
+        name, "cond_wait", [&] { return pthread_mutex_lock(&mutex) == 0 && wait() == expected && pthread_mutex_unlock(&mutex) == 0; }, end);
   };
   locked("cond_wait", [] { return pthread_cond_wait(&condition, &mutex); }, 0, [](pthread_t) { pthread_cond_signal(&condition); });
-  locked("cond_timedwait", [] { const timespec until = in_ms(CLOCK_REALTIME, kBlockedMs); return pthread_cond_timedwait(&condition, &mutex, &until); }, ETIMEDOUT);
+  locked(
+      "cond_timedwait",
+      [] {
+        const timespec until = in_ms(CLOCK_REALTIME, kBlockedMs);
+        return pthread_cond_timedwait(&condition, &mutex, &until);
+      },
+      ETIMEDOUT);
   locked("cond_clockwait", [] {
     const timespec until = in_ms(CLOCK_MONOTONIC, kFarMs);
     return pthread_cond_clockwait(&condition, &mutex, CLOCK_MONOTONIC, &until);
@@ -106,15 +127,24 @@ void conditions(Stage& stage) {
   static cnd_t wake;
   mtx_init(&plain, mtx_plain);
   cnd_init(&wake);
-  stage.block("cnd_wait", "cond_wait", [] { return mtx_lock(&plain) == thrd_success && cnd_wait(&wake, &plain) == thrd_success && mtx_unlock(&plain) == thrd_success; },
-              [](pthread_t) { cnd_signal(&wake); });
+  stage.block(
+      "cnd_wait", "cond_wait",
+      [] { return mtx_lock(&plain) == thrd_success && cnd_wait(&wake, &plain) == thrd_success && mtx_unlock(&plain) == thrd_success; },
+      [](pthread_t) { cnd_signal(&wake); });
   stage.block("cnd_timedwait", "cond_wait", [] {
     const timespec until = in_ms(CLOCK_REALTIME, kBlockedMs);
     return mtx_lock(&plain) == thrd_success && cnd_timedwait(&wake, &plain, &until) == thrd_timedout && mtx_unlock(&plain) == thrd_success;
   });
   static std::mutex standard_mutex;
   static std::condition_variable standard;
-  stage.block("std_cv_wait", "cond_wait", [] { std::unique_lock lock(standard_mutex); standard.wait(lock); return true; }, [](pthread_t) { standard.notify_one(); });
+  stage.block(
+      "std_cv_wait", "cond_wait",
+      [] {
+        std::unique_lock lock(standard_mutex);
+        standard.wait(lock);
+        return true;
+      },
+      [](pthread_t) { standard.notify_one(); });
 }
 
 // What the standard library's newer waits come down to.

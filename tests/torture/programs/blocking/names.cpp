@@ -69,7 +69,8 @@ bool has_no_name(const in_addr& host) {
   address.sin_family = AF_INET;
   address.sin_addr = host;
   char found[256];
-  return getnameinfo(reinterpret_cast<const sockaddr*>(&address), sizeof address, found, sizeof found, nullptr, 0, NI_NAMEREQD) == EAI_NONAME;
+  return getnameinfo(reinterpret_cast<const sockaddr*>(&address), sizeof address, found, sizeof found, nullptr, 0, NI_NAMEREQD) ==
+         EAI_NONAME;
 }
 
 }  // namespace

@@ -47,8 +47,16 @@ void children(Stage& stage) {
     siginfo_t info{};
     return waitid(P_PID, static_cast<id_t>(child), &info, WEXITED) == 0 && info.si_status == 3;
   });
-  wait_for_child(stage, "wait3", [](pid_t child) { int status = 0; rusage used; return wait3(&status, 0, &used) == child && ended_with_3(status); });
-  wait_for_child(stage, "wait4", [](pid_t child) { int status = 0; rusage used; return wait4(child, &status, 0, &used) == child && ended_with_3(status); });
+  wait_for_child(stage, "wait3", [](pid_t child) {
+    int status = 0;
+    rusage used;
+    return wait3(&status, 0, &used) == child && ended_with_3(status);
+  });
+  wait_for_child(stage, "wait4", [](pid_t child) {
+    int status = 0;
+    rusage used;
+    return wait4(child, &status, 0, &used) == child && ended_with_3(status);
+  });
 }
 
 void commands(Stage& stage) {
@@ -64,7 +72,8 @@ void file_locks(Stage& stage) {
   const auto region = [] { struct flock all {}; all.l_type = F_WRLCK; return all; };
   const auto unlock = [&] { struct flock all {}; all.l_type = F_UNLCK; return all; };
   flock(other, LOCK_EX);
-  stage.block("flock", "flock", [&] { return flock(file, LOCK_EX) == 0 && flock(file, LOCK_UN) == 0; }, [&](pthread_t) { flock(other, LOCK_UN); });
+  stage.block(
+      "flock", "flock", [&] { return flock(file, LOCK_EX) == 0 && flock(file, LOCK_UN) == 0; }, [&](pthread_t) { flock(other, LOCK_UN); });
   struct flock wanted = region();
   require(fcntl(other, F_OFD_SETLK, &wanted) == 0, "F_OFD_SETLK");
   stage.block("fcntl_ofd", "fcntl_lock", [&] { struct flock all = region(); return fcntl(file, F_OFD_SETLKW, &all) == 0; },

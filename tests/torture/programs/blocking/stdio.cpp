@@ -47,7 +47,8 @@ void inputs(Stage& stage) {
 }
 
 // A full pipe; what waits in the stream's buffer before the call is what the call must bring out.
-void output(Stage& stage, const char* name, const char* kind, const char* waiting, int buffering, const std::function<bool(FILE*)>& call, bool closes = false) {
+void output(Stage& stage, const char* name, const char* kind, const char* waiting, int buffering, const std::function<bool(FILE*)>& call,
+            bool closes = false) {
   const Ends ends = Ends::of_pipe();
   ends.fill();
   FILE* const stream = fdopen(ends.writer, "w");
@@ -75,7 +76,13 @@ void standard_streams(Stage& stage) {
   require(mkfifo(path.c_str(), 0600) == 0, "mkfifo");
   const int writer = open(path.c_str(), O_RDWR);
   std::ifstream in(path);
-  stage.block("ifstream", "read", [&] { int number = 0; return static_cast<bool>(in >> number); }, [&](pthread_t) { require(write(writer, "7\n", 2) == 2, "write"); });
+  stage.block(
+      "ifstream", "read",
+      [&] {
+        int number = 0;
+        return static_cast<bool>(in >> number);
+      },
+      [&](pthread_t) { require(write(writer, "7\n", 2) == 2, "write"); });
   close(writer);
 }
 

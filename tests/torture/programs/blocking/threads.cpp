@@ -31,7 +31,10 @@ void joins(Stage& stage) {
     stage.block(name, "thread_join", call, [&](pthread_t) { gate.open(); });
   };
   join("pthread_join", pthread_join);
-  join("timedjoin_np", [](pthread_t other, void** result) { const timespec until = in_ms(CLOCK_REALTIME, kFarMs); return pthread_timedjoin_np(other, result, &until); });
+  join("timedjoin_np", [](pthread_t other, void** result) {
+    const timespec until = in_ms(CLOCK_REALTIME, kFarMs);
+    return pthread_timedjoin_np(other, result, &until);
+  });
   join("clockjoin_np", [](pthread_t other, void** result) {
     const timespec until = in_ms(CLOCK_MONOTONIC, kFarMs);
     return pthread_clockjoin_np(other, result, CLOCK_MONOTONIC, &until);
@@ -39,7 +42,13 @@ void joins(Stage& stage) {
   Gate gate;
   thrd_t other{};
   require(thrd_create(&other, [](void* at) { return pass_gate(at) ? 7 : 0; }, &gate) == thrd_success, "thrd_create");
-  stage.block("thrd_join", "thread_join", [&] { int result = 0; return thrd_join(other, &result) == thrd_success && result == 7; }, [&](pthread_t) { gate.open(); });
+  stage.block(
+      "thrd_join", "thread_join",
+      [&] {
+        int result = 0;
+        return thrd_join(other, &result) == thrd_success && result == 7;
+      },
+      [&](pthread_t) { gate.open(); });
   Gate standard_gate;
   std::thread standard([&] { standard_gate.pass(); });
   stage.block("std_thread_join", "thread_join", [&] { standard.join(); return true; }, [&](pthread_t) { standard_gate.open(); });

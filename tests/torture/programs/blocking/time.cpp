@@ -36,7 +36,13 @@ void signals(Stage& stage) {
   pthread_sigmask(SIG_BLOCK, &set, nullptr);  // the threads of all later calls inherit this
   const auto send = [](pthread_t thread) { pthread_kill(thread, SIGUSR2); };
   stage.block("sigwait", "sigwait", [] { int number = 0; return sigwait(&set, &number) == 0 && number == SIGUSR2; }, send);
-  stage.block("sigwaitinfo", "sigwait", [] { siginfo_t info; return sigwaitinfo(&set, &info) == SIGUSR2 && info.si_pid == getpid(); }, send);
+  stage.block(
+      "sigwaitinfo", "sigwait",
+      [] {
+        siginfo_t info;
+        return sigwaitinfo(&set, &info) == SIGUSR2 && info.si_pid == getpid();
+      },
+      send);
   stage.block("sigtimedwait", "sigwait", [] { return sigtimedwait(&set, nullptr, &kBlocked) == -1; });
 }
 
@@ -79,7 +85,13 @@ void epolls(Stage& stage) {
   const int set = epoll_create1(0), empty = epoll_create1(0);
   epoll_event wanted{.events = EPOLLIN, .data = {}};
   require(epoll_ctl(set, EPOLL_CTL_ADD, broken.descriptor(), &wanted) == 0, "epoll_ctl");
-  stage.block("epoll_wait", "epoll_wait", [&] { epoll_event event; return epoll_wait(set, &event, 1, -1) == 1; }, [&](pthread_t) { broken.break_with_byte(); });
+  stage.block(
+      "epoll_wait", "epoll_wait",
+      [&] {
+        epoll_event event;
+        return epoll_wait(set, &event, 1, -1) == 1;
+      },
+      [&](pthread_t) { broken.break_with_byte(); });
   stage.block("epoll_pwait", "epoll_wait", [&] { epoll_event event; return epoll_pwait(empty, &event, 1, kBlockedMs, nullptr) == 0; });
   stage.block("epoll_pwait2", "epoll_wait", [&] { epoll_event event; return epoll_pwait2(empty, &event, 1, &kBlocked, nullptr) == 0; });
   close(set);
