@@ -17,15 +17,16 @@ namespace {
 
 bool takes_mode(int flags) { return (flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE; }
 
-// A new descriptor. Absolute names are taken as they are, others looked up; what is no plain file tells the kernel.
+// A new descriptor. Absolute names are taken as they are, others looked up.
 void note_opened(int fd, const char* path, int flags) {
   if (fd < 0 || !tailback::capture::recording() || !tailback::capture::timing_calls()) return;
   auto& session = tailback::engine::session;
   session.descriptors.forget(fd);
-  const bool plain = path && path[0] == '/' && strncmp(path, "/dev/", 5) != 0 && strncmp(path, "/proc/", 6) != 0 && !(flags & (O_PATH | O_DIRECTORY));
+  // Names of devices and of /proc mean something else each time.
+  const bool plain = path && path[0] == '/' && strncmp(path, "/dev/", 5) != 0 && strncmp(path, "/proc/", 6) != 0;
   if (!plain) return (void)preload::endpoint_of(fd);
   const std::uint32_t synchronous = flags & O_DSYNC ? trace::kSynchronous : 0;
-  preload::opened(fd, session.endpoints.intern(trace::EndpointKind::file, path, static_cast<std::uint32_t>(strlen(path)), synchronous));
+  preload::opened(fd, look_up_opened(session.endpoints, fd, path, static_cast<std::uint32_t>(strlen(path)), synchronous));
 }
 
 template <class Open>

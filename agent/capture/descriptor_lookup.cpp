@@ -174,4 +174,13 @@ EndpointId look_up_descriptor(Endpoints& endpoints, int fd) {
   return id;
 }
 
+EndpointId look_up_opened(Endpoints& endpoints, int fd, const char* path, std::uint32_t bytes, std::uint32_t flags) {
+  struct stat status {};
+  if (sys::failed(sys::call(__NR_fstat, fd, sys::arg(&status)))) return 0;
+  const EndpointKind kind = kind_of_mode(status.st_mode, status.st_rdev);
+  const EndpointId id = endpoints.intern(kind, path, bytes, flags);
+  if (Endpoint* endpoint = endpoints.at(id); endpoint && kind == EndpointKind::file) endpoint->size_bytes.store(static_cast<std::uint64_t>(status.st_size), std::memory_order_relaxed);
+  return id;
+}
+
 }  // namespace tailback::capture
