@@ -7,7 +7,7 @@
 
 namespace {
 
-constexpr std::uint64_t kRecords = 6'144, kGroup = 64;
+constexpr std::uint64_t kRecords = 4'096, kGroup = 64;
 using Record = std::array<std::uint64_t, 32>;
 
 [[gnu::noinline]] Record make_record(std::uint64_t number) {
