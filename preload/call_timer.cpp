@@ -35,7 +35,7 @@ bool is_stream(const Endpoint& endpoint) {
 
 }  // namespace
 
-inline void CallTimer::finish_at(std::uint64_t end, std::uint64_t object, std::uint64_t bytes, bool error, bool empty, capture::StackId stack) const {
+void CallTimer::finish_at(std::uint64_t end, std::uint64_t object, std::uint64_t bytes, bool error, bool empty, capture::StackId stack) const {
   if (!thread_) {
     if (end - begin_ >= kWorthWakingNs && session.dormant()) session.wake_up();  // a dormant process counts nanoseconds
     return;
@@ -44,6 +44,7 @@ inline void CallTimer::finish_at(std::uint64_t end, std::uint64_t object, std::u
   ++capture::thread_local_state.in_agent;
   thread_->calls.pending.store(Call::none, std::memory_order_relaxed);
   record_call(*thread_, {call_, object, begin_, end, bytes, error, empty, stack});
+  if (trace::group_of(call_) == trace::CallGroup::multiplex) thread_->calls.polled = end;
   session.after_call(*thread_, end);
   --capture::thread_local_state.in_agent;
 }
@@ -105,6 +106,13 @@ void DescriptorTimer::note_turn(Descriptor& descriptor, std::uint64_t bytes, std
   }
   if (descriptor.writes == 0) return;
   const std::uint64_t ns = tick_clock.to_ns(end - descriptor.last_write);
+  const bool waited = tick_clock.to_ns(end - begin_) >= capture::kBlockedNs || thread_->calls.polled > descriptor.last_write;
+  if (!waited) {  // how long the answer has been there nobody knows
+    turns.ready_turns.fetch_add(1, std::memory_order_relaxed);
+    descriptor.writes = 0;
+    descriptor.small_writes = 0;
+    return;
+  }
   turns.turns.fetch_add(1, std::memory_order_relaxed);
   turns.turn_ns.fetch_add(ns, std::memory_order_relaxed);
   turns.latencies[capture::latency_bucket(ns)].fetch_add(1, std::memory_order_relaxed);

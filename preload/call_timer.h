@@ -33,6 +33,13 @@ class CallTimer {
   void done_with(int error, std::uint64_t bytes = 0) const {
     if (begin_ != 0) finish(object_, bytes, error != 0 && !is_patience(error), error != 0 && is_patience(error));
   }
+  // The call is over, what it worked on is found out after.
+  void stop() {
+    if (begin_ != 0) end_ = capture::tick_clock.now();
+  }
+  void done_on(std::uint64_t object, std::int64_t result) const {
+    if (begin_ != 0) finish_at(end_, object, 0, result < 0 && !is_patience(errno), false);
+  }
   bool on() const { return begin_ != 0; }
   // The call turned out not to be one that counts.
   void leave() const {
@@ -65,6 +72,7 @@ class CallTimer {
   Call call_;
   std::uint64_t object_;
   std::uint64_t begin_ = 0;  // 0: not measured
+  std::uint64_t end_ = 0;    // of a stopped one
   capture::ThreadBlock* thread_ = nullptr;
 };
 

@@ -9,6 +9,7 @@
 
 using tailback::preload::CallTimer;
 using tailback::preload::DescriptorTimer;
+using tailback::preload::EndpointId;
 using tailback::trace::Call;
 namespace preload = tailback::preload;
 namespace trace = tailback::trace;
@@ -18,23 +19,31 @@ namespace {
 bool takes_mode(int flags) { return (flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE; }
 
 // A new descriptor. Absolute names are taken as they are, others looked up.
-void note_opened(int fd, const char* path, int flags) {
-  if (fd < 0 || !tailback::capture::recording() || !tailback::capture::timing_calls()) return;
+EndpointId note_opened(int fd, const char* path, int flags) {
+  if (fd < 0 || !tailback::capture::recording() || !tailback::capture::timing_calls()) return 0;
   auto& session = tailback::engine::session;
   session.descriptors.forget(fd);
   // Names of devices and of /proc mean something else each time.
   const bool plain = path && path[0] == '/' && strncmp(path, "/dev/", 5) != 0 && strncmp(path, "/proc/", 6) != 0;
-  if (!plain) return (void)preload::endpoint_of(fd);
+  if (!plain) return preload::endpoint_of(fd);
   const std::uint32_t synchronous = flags & O_DSYNC ? trace::kSynchronous : 0;
-  preload::opened(fd, look_up_opened(session.endpoints, fd, path, static_cast<std::uint32_t>(strlen(path)), synchronous));
+  const EndpointId endpoint = look_up_opened(session.endpoints, fd, path, static_cast<std::uint32_t>(strlen(path)), synchronous);
+  preload::opened(fd, endpoint);
+  return endpoint;
+}
+
+EndpointId known_file(const char* path) {
+  const auto& session = tailback::engine::session;
+  const bool named = path && path[0] == '/' && tailback::capture::recording();
+  return named ? session.endpoints.find(trace::EndpointKind::file, path, static_cast<std::uint32_t>(strlen(path))) : 0;
 }
 
 template <class Open>
 int open_file(const char* path, int flags, Open&& open) {
-  const CallTimer timer(Call::open);
+  CallTimer timer(Call::open);
   const int fd = open();
-  timer.done(fd);
-  note_opened(fd, path, flags);
+  timer.stop();
+  timer.done_on(note_opened(fd, path, flags), fd);
   return fd;
 }
 
@@ -92,6 +101,20 @@ TAILBACK_HOOK int creat64(const char* path, mode_t mode) {
   return open_file(path, O_CREAT, [&, real_open = TAILBACK_REAL(creat64)] { return real_open(path, mode); });
 }
 
+// Of a file by its name, where it was opened by that name.
+#define UNLINK(name)                                                              \
+  TAILBACK_HOOK int name(const char* path) {                                      \
+    const auto real_unlink = TAILBACK_REAL(name);                                 \
+    CallTimer timer(Call::unlink);                                                \
+    const int result = real_unlink(path);                                         \
+    timer.stop();                                                                 \
+    timer.done_on(timer.on() ? known_file(path) : 0, result);                     \
+    return result;                                                                \
+  }
+UNLINK(unlink)
+UNLINK(remove)
+#undef UNLINK
+
 // Forgotten before it is closed: right after, the number may mean something else in another thread.
 TAILBACK_HOOK int close(int fd) {
   const auto real_close = TAILBACK_REAL(close);
@@ -122,6 +145,20 @@ TAILBACK_HOOK int dup3(int fd, int copy, int flags) {
   if (fd != copy) preload::closing(copy);
   return TAILBACK_REAL(dup3)(fd, copy, flags);
 }
+
+// Whose other end is in this process, or in a child that it gave it to.
+static int note_own(int result, const int ends[2]) {
+  if (result != 0 || !tailback::capture::recording() || !tailback::capture::timing_calls()) return result;
+  for (int i = 0; i < 2; ++i) {
+    tailback::engine::session.descriptors.forget(ends[i]);
+    if (auto* endpoint = tailback::engine::session.endpoints.at(preload::endpoint_of(ends[i]))) endpoint->flags.fetch_or(trace::kOwnPipe, std::memory_order_relaxed);
+  }
+  return result;
+}
+
+TAILBACK_HOOK int pipe(int ends[2]) { return note_own(TAILBACK_REAL(pipe)(ends), ends); }
+TAILBACK_HOOK int pipe2(int ends[2], int flags) { return note_own(TAILBACK_REAL(pipe2)(ends, flags), ends); }
+TAILBACK_HOOK int socketpair(int domain, int type, int protocol, int ends[2]) { return note_own(TAILBACK_REAL(socketpair)(domain, type, protocol, ends), ends); }
 
 TAILBACK_HOOK int posix_fallocate(int fd, off_t at, off_t size) {
   const auto real_allocate = TAILBACK_REAL(posix_fallocate);

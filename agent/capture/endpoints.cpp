@@ -71,6 +71,15 @@ EndpointId Endpoints::intern(EndpointKind kind, const char* name, std::uint32_t 
   return 0;
 }
 
+EndpointId Endpoints::find(EndpointKind kind, const char* name, std::uint32_t bytes) const {
+  std::uint32_t slot = hash_of(kind, name, bytes) % kSlots;
+  for (std::uint32_t tries = 0; tries < kSlots; ++tries, slot = (slot + 1) % kSlots) {
+    const std::uint32_t id = slots_[slot].load(std::memory_order_acquire);
+    if (id == 0 || same(id, kind, name, bytes)) return id;
+  }
+  return 0;
+}
+
 bool Descriptors::init() {
   entries_ = static_cast<Descriptor*>(map_own_pages(kMost * sizeof(Descriptor)));
   return entries_ != nullptr;

@@ -17,7 +17,7 @@ using EndpointId = std::uint32_t;  // 0: not known
 // What was said on the connections of an endpoint since the engine last asked (request_turns).
 struct Turns {
   static constexpr std::uint32_t kLatencies = 32;  // as ChannelSums::latencies
-  std::atomic<std::uint64_t> opened, closed, turns, turn_ns, delayed_turns, delayed_ns;
+  std::atomic<std::uint64_t> opened, closed, turns, turn_ns, ready_turns, delayed_turns, delayed_ns;
   std::atomic<std::uint32_t> delayed_stack, watched;  // watched: there was a delayed turn, second writes keep their stacks
   std::atomic<std::uint32_t> latencies[kLatencies];
 };
@@ -39,6 +39,8 @@ class Endpoints {
   void after_fork();  // in the child, where the tables are wiped
   // The endpoint of this kind and name, made when new; 0 when there is no room.
   EndpointId intern(EndpointKind kind, const char* name, std::uint32_t bytes, std::uint32_t flags);
+  // The same, but never made; 0 when it is not known.
+  EndpointId find(EndpointKind kind, const char* name, std::uint32_t bytes) const;
   Endpoint* at(EndpointId id) { return id && id <= count() && entries_[id].ready.load(std::memory_order_acquire) ? &entries_[id] : nullptr; }
   const char* name(const Endpoint& endpoint) const { return names_ + endpoint.name_offset; }
   std::uint32_t count() const { return claimed_.load(std::memory_order_acquire); }

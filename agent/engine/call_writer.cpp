@@ -200,6 +200,7 @@ void CallWriter::write_turns(std::uint64_t id, capture::Turns& turns) {
   record.turn_latencies = latencies.view();
   record.delayed_turns = turns.delayed_turns.exchange(0, std::memory_order_relaxed);
   record.delayed_ns = turns.delayed_ns.exchange(0, std::memory_order_relaxed);
+  record.ready_turns = turns.ready_turns.exchange(0, std::memory_order_relaxed);
   record.delayed_stack = turns.delayed_stack.load(std::memory_order_relaxed);
   if (record.delayed_stack) stacks_->write(static_cast<capture::StackId>(record.delayed_stack));
   dump_->append(record);
@@ -211,7 +212,9 @@ void CallWriter::turns(std::uint64_t now_ns) {
     Endpoint* endpoint = endpoints_->at(id);
     if (!endpoint) continue;
     capture::Turns& turns = endpoint->turns;
-    if (!turns.opened.load(std::memory_order_relaxed) && !turns.closed.load(std::memory_order_relaxed) && !turns.turns.load(std::memory_order_relaxed)) continue;
+    if (!turns.opened.load(std::memory_order_relaxed) && !turns.closed.load(std::memory_order_relaxed) && !turns.turns.load(std::memory_order_relaxed) &&
+        !turns.ready_turns.load(std::memory_order_relaxed))
+      continue;
     write_endpoint(Call::open, id);
     write_turns(id, turns);
   }

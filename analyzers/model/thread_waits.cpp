@@ -63,7 +63,8 @@ class ThreadSplit {
       (by_device ? waits_ : copies_)[cause] += site.blocked_seconds;
     }
     if (trace::group_of(site.key.call) == CallGroup::input && is_asked(kind)) answers_read_ += site.blocked_seconds;
-    if (brings_work(site.key.call, kind)) work_[{site.key.call, site.stack}] += site.seconds, work_causes_[cause] += site.seconds;
+    const bool answer = kind == EndpointKind::pipe && is_answered_by_child(recording_, site.key.object);
+    if (brings_work(site.key.call, kind) && !answer) work_[{site.key.call, site.stack}] += site.seconds, work_causes_[cause] += site.seconds;
     if (serves_requests(site.key.call, kind)) requests_ += site.seconds;
   }
 

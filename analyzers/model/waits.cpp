@@ -116,6 +116,14 @@ const char* to_string(ThreadRole role) {
   return names[static_cast<std::size_t>(role)];
 }
 
+bool is_answered_by_child(const Recording& recording, std::uint64_t endpoint) {
+  if (endpoint >= recording.calls.endpoints.size()) return false;
+  const EndpointRow& row = recording.calls.endpoints[endpoint];
+  if (row.kind != trace::EndpointKind::pipe || !(row.flags & trace::kOwnPipe)) return false;
+  return std::none_of(recording.calls.rows.begin(), recording.calls.rows.end(),
+                      [&](const CallRow& call) { return call.key.object == endpoint && trace::group_of(call.key.call) == trace::CallGroup::output; });
+}
+
 bool is_disk(EndpointKind kind) { return kind == EndpointKind::file || kind == EndpointKind::directory; }
 
 bool is_socket(EndpointKind kind) { return kind >= EndpointKind::tcp_peer && kind <= EndpointKind::other_socket; }

@@ -17,6 +17,9 @@ namespace tailback::analyzers {
 enum class WaitCause : std::uint8_t { disk, network, pipe, device, lock, condition, semaphore, barrier, join, futex, sleep, poll, child, file_lock, lookup, other };
 inline constexpr std::size_t kWaitCauses = static_cast<std::size_t>(WaitCause::other) + 1;
 
+// A pipe that this process made and only reads from: a child answers on it.
+bool is_answered_by_child(const Recording& recording, std::uint64_t endpoint);
+
 const char* to_string(WaitCause cause);  // as a person says it: "disk", "name lookup"
 WaitCause cause_of(trace::Call call, trace::EndpointKind kind);
 bool is_disk(trace::EndpointKind kind);

@@ -40,6 +40,7 @@ bool is_obstacle(const Model& model, const CallSite& site, bool in_loop) {
   if (site.blocked_seconds <= 0 || trace::group_of(site.key.call) == CallGroup::flush || in_event_loop(model, site) != in_loop) return false;
   const WaitCause cause = cause_at(model, site);
   if (cause == WaitCause::disk || cause == WaitCause::lookup || cause == WaitCause::file_lock) return true;
+  if (cause == WaitCause::pipe && trace::group_of(site.key.call) == CallGroup::input && is_answered_by_child(model.recording, site.key.object)) return true;
   const bool may_wait = !(endpoint_of(model, site).flags & trace::kNonBlocking);
   return in_loop && may_wait && (cause == WaitCause::child || (cause == WaitCause::network && site.key.call != trace::Call::accept));
 }
@@ -105,6 +106,7 @@ std::vector<std::string> advice_for(const Obstacle& obstacle) {
                                   "make sockets non-blocking, so that the loop learns from epoll when they are ready"};
     case Remedy::overlap: break;
   }
+  if (obstacle.cause == WaitCause::pipe) return {"ask the child for the next answer before working on the last one, or keep several requests on their way", "let a second thread read the answers while this one works"};
   if (obstacle.cause == WaitCause::file_lock) return {"hold the lock for shorter stretches, or lock a range or a file of its own for each writer"};
   return {"ask for the data before it is needed: posix_fadvise(POSIX_FADV_WILLNEED), readahead, a reader thread, or io_uring with several requests in flight",
           "read in larger pieces and in order of the file, so that the kernel's read-ahead applies"};
@@ -161,7 +163,7 @@ RuleResult io_blocking(const Model& model) {
     Gain gain = gain_of(model, obstacle);
     if (result.findings.size() < kMostFindings && severity_by_part(gain.fraction) != Severity::info) result.findings.push_back(finding_of(model, obstacle, std::move(gain)));
   }
-  result.fine = fmt::format("threads were blocked by files, file locks and name lookups for {}", duration(seconds));
+  result.fine = fmt::format("threads were blocked by files, file locks, name lookups and children's pipes for {}", duration(seconds));
   return result;
 }
 

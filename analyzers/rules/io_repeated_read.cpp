@@ -15,6 +15,7 @@ namespace {
 
 using trace::CallGroup;
 
+constexpr double kMostChanges = 0.02;  // writes to an opening: a file written once is not one that changes
 constexpr std::size_t kMostFindings = 3, kMostFiles = 50;
 constexpr double kFewestPasses = 20;
 
@@ -27,17 +28,20 @@ struct Reread {
 
 bool changes_by_itself(const std::string& name) { return name.starts_with("/proc/") || name.starts_with("/sys/") || name.starts_with("/dev/"); }
 
-// How often the whole file was read; 0 when it was written to as well, or is no plain file.
+// How often the whole file was read; 0 when it was written to in between, or is no plain file.
 Reread passes_over(const Model& model, const EndpointTotals& totals) {
   Reread reread{&totals, 0, 0, {}};
   const EndpointRow& file = model.recording.calls.endpoints[totals.endpoint];
   if (file.kind != trace::EndpointKind::file || file.name.empty() || changes_by_itself(file.name)) return reread;
+  double changes = 0;
   for (const OperationTotals& operation : totals.operations) {
     const CallGroup group = trace::group_of(operation.call);
-    if (group == CallGroup::output || group == CallGroup::flush || operation.call == trace::Call::truncate || operation.call == trace::Call::rename) return reread;
+    if (group == CallGroup::output || group == CallGroup::flush || operation.call == trace::Call::truncate || operation.call == trace::Call::rename)
+      changes += static_cast<double>(operation.counts.calls);
     if (group == CallGroup::input) reread.bytes += static_cast<double>(operation.counts.bytes);
   }
   const double opened = totals.turns ? static_cast<double>(totals.turns->opened) : 0;
+  if (changes > kMostChanges * opened) return reread;
   if (reread.bytes > 0) reread.passes = file.size_bytes ? reread.bytes / static_cast<double>(file.size_bytes) : opened;
   return reread;
 }

@@ -57,8 +57,17 @@ void add_calls_beside(const Model& model, Commit& commit) {
   for (const CallSite* site : commit.flushes.sites) commit.beside_by_thread[site->key.thread] += 0;
   for (const CallSite& site : model.waits.sites)
     if (in_folder(site)) counts[{site.key.call, site.key.object}] += site.calls;
+  const auto opened_each_time = [&](const CallSite& site) {  // a journal: all that is done to it belongs to the commit
+    const auto opened = counts.find({trace::Call::open, site.key.object});
+    return site.key.object != 0 && opened != counts.end() && opened->second >= 0.5 * commit.count;
+  };
   for (const CallSite& site : model.waits.sites) {
     if (!in_folder(site) || is_flush(model, site)) continue;
+    if (opened_each_time(site)) {
+      commit.beside += site.seconds;
+      commit.beside_by_thread[site.key.thread] += site.seconds;
+      continue;
+    }
     if (trace::group_of(site.key.call) == trace::CallGroup::output) commit.writes += site.seconds;
     const bool each_time = counts[{site.key.call, site.key.object}] >= 0.5 * commit.count;
     if (trace::group_of(site.key.call) != trace::CallGroup::metadata || !each_time) continue;

@@ -92,6 +92,17 @@ void find_lateness_of_check(Polling& polling) {
   polling.high = std::min(polling.place.seconds, waits * polling.interval);
 }
 
+// A thread that hands something on after its sleeps paces work; it does not wait for anybody.
+bool paces_others(const Model& model, const Polling& polling) {
+  double handed_on = 0;
+  for (const CallRow& row : model.recording.calls.rows) {
+    const CallGroup group = trace::group_of(row.key.call);
+    const bool wakes = row.key.call == Call::cond_signal || row.key.call == Call::sem_post || row.key.call == Call::futex_wake;
+    if (row.key.thread == polling.thread && (wakes || group == CallGroup::output)) handed_on += static_cast<double>(row.counts.calls);
+  }
+  return handed_on >= 0.5 * polling.place.calls;
+}
+
 bool is_polling(const Model& model, const Checks& checks, Polling& polling) {
   const double sleeps = polling.place.calls;
   polling.interval = polling.place.seconds / std::max(1.0, sleeps);
@@ -103,7 +114,7 @@ bool is_polling(const Model& model, const Checks& checks, Polling& polling) {
   }
   const ThreadWaits* waits = model.waits.find(polling.thread);
   const bool looks_only = waits && waits->running <= kMostlySleeps * polling.place.seconds;
-  if (!looks_only || model.waits.threads.size() < 2 || polling.interval > kLongestOfFlag) return false;
+  if (!looks_only || paces_others(model, polling) || model.waits.threads.size() < 2 || polling.interval > kLongestOfFlag) return false;
   polling.serves = another_serves(model, polling.thread);
   find_lateness_of_flag(model, polling);
   return true;

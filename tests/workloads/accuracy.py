@@ -39,12 +39,12 @@ PLANTED = {  # workload: rule that must come first, functions any of which is th
     "exceptions_in_loop": ("cpu-hotspot", {"parse_or_throw", "sum_with_exceptions"}),
     "flush_per_record": ("io-sync-flush", {"make_durable", "keep_log"}),
     "unbuffered_writes": ("io-small-operations", {"write_piece", "write_by_piece"}),
-    "flush_per_line": ("io-small-operations", {"print_line_and_flush"}),
+    "flush_per_line": ("io-small-operations", {"print_line_and_flush", "print_report"}),
     "reread_settings": ("io-repeated-read", {"read_settings", "serve_rereading"}),
     "sleep_polling": ("sleep-polling", {"look_for_result"}),
     "connection_per_request": ("net-connection-churn", {"ask_over_new_connection", "connect_to"}),
-    "delayed_ack": ("net-delayed-ack", {"send_in_two_writes"}),
-    "slow_backend": ("net-slow-peer", {"await_reply"}),
+    "delayed_ack": ("net-delayed-ack", {"send_in_two_writes", "send_message"}),
+    "slow_backend": ("net-slow-peer", {"await_reply", "receive_message"}),
     "blocking_read_in_loop": ("io-blocking", {"read_block"}),
 }
 CLEAN = ("clean_pipeline", "clean_server", "clean_echo_server", "clean_worker_pool")
@@ -80,7 +80,7 @@ def above_low(report, rule=None):
 def names(function):
     """The bare name: without scopes, template arguments and parameters."""
     bare = function.replace("(anonymous namespace)::", "")
-    return re.split(r"[<(]", bare, maxsplit=1)[0].split("::")[-1]
+    return re.split(r"[<( ]", bare, maxsplit=1)[0].split("::")[-1]
 
 
 def measure_pair(tailback, program, repeat, folder):
