@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Locks and what threads wait on for each other. A lock is tried first: only one that is busy is waited for, and timed; every other
-// result of the try is the call's own (a robust mutex is acquired with EOWNERDEAD). The stack of a lock is walked before the wait, so
+// result of the try is the call's own (whatever it says). The stack of a lock is walked before the wait, so
 // that the critical section just won is not lengthened by it.
 #include <errno.h>
 #include <pthread.h>
@@ -44,6 +44,13 @@ int wait_for_semaphore(sem_t* semaphore, Wait&& wait) {
   return result;
 }
 
+// A try that finds a robust mutex not recoverable leaves it locked (glibc 2.36), which waiting for it does not.
+bool may_be_tried(const pthread_mutex_t* mutex) {
+  constexpr int kRobust = 16;  // in glibc's __kind
+  return !(__atomic_load_n(&mutex->__data.__kind, __ATOMIC_RELAXED) & kRobust);
+}
+bool may_be_tried(const volatile void*) { return true; }
+
 // What glibc's own words say about waiters; only read. Where another C library keeps something else there, wakes go uncounted or are
 // counted that woke nobody.
 bool has_waiters(const pthread_mutex_t* mutex) { return __atomic_load_n(&mutex->__data.__lock, __ATOMIC_RELAXED) == 2; }
@@ -64,6 +71,7 @@ void note_wake(Call call, const volatile void* what) {
   TAILBACK_HOOK int name parameters {                                                   \
     const auto real_lock = TAILBACK_REAL(name);                                         \
     if (!tailback::capture::timing_locks()) return real_lock arguments;                 \
+    if (!may_be_tried(lock)) return wait_for(Call::call, object(lock), [&] { return real_lock arguments; }); \
     const int error = tried(lock);                                                      \
     if (error != EBUSY) return error;                                                   \
     return lock_slowly(Call::call, lock, [&] { return real_lock arguments; });          \

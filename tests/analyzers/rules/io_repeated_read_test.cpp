@@ -54,7 +54,7 @@ TEST(IoRepeatedRead, FilesOfTheKernelChangeByThemselves) {
 
 TEST(IoRepeatedRead, AFileThatIsWrittenMustBeReadAgain) {
   auto builder = reads_settings("/data/state", 500, 0.3);
-  builder.calls({.call = Call::write, .object = builder.file("/data/state"), .calls = 100, .each = 1e-6, .bytes_each = 500});
+  builder.calls({.call = Call::write, .object = builder.file("/data/state"), .calls = 2000, .each = 1e-6, .bytes_each = 500});
   EXPECT_TRUE(io_repeated_read(*model_of(builder.finish(2))).findings.empty());
 }
 
