@@ -147,10 +147,10 @@ TEST_F(CommandTest, RecordPassesTheStatusOn) {
 }
 
 TEST_F(CommandTest, WhatAVersionCannotRecordIsSaidAndNoted) {
-  const Result result = run("record --locks on -o l.tbk -- /bin/true");
+  const Result result = run("record --alloc exact -o l.tbk -- /bin/true");
   EXPECT_EQ(result.status, 0);
-  EXPECT_THAT(result.err, HasSubstr("--locks on: accepted, but this version does not record locks yet"));
-  EXPECT_THAT(run("report --records l.tbk").out, HasSubstr("--locks on: accepted"));
+  EXPECT_THAT(result.err, HasSubstr("--alloc exact: accepted, but this version does not record allocations yet"));
+  EXPECT_THAT(run("report --records l.tbk").out, HasSubstr("--alloc exact: accepted"));
 }
 
 TEST_F(CommandTest, AStaticProgramRunsAndIsExplained) {
