@@ -25,6 +25,9 @@ void add_call_stack(CallSums& set, ThreadBlock& thread, const FinishedCall& call
   if (!blocked) return;
   ++sums->blocked_calls;
   sums->blocked_ns += ns;
+  thread.calls.blocked_call = call.call;
+  thread.calls.blocked_stack = stack;
+  thread.calls.blocked_object = call.object;
   thread.calls.events.push({tick_clock.monotonic_at(call.begin), ns, call.object, call.bytes, stack, call.call});
   mark_dirty(thread.calls, kDirtyEvents);
 }

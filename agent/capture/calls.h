@@ -61,6 +61,10 @@ struct ThreadCalls {
   std::atomic<Call> pending;
   StackId pending_stack;  // 0 not known
   std::uint64_t pending_object, pending_since;  // ticks
+  // Where the thread last blocked: a loop comes back to the same place, whose stack a thread that sleeps cannot tell.
+  Call blocked_call;
+  StackId blocked_stack;
+  std::uint64_t blocked_object;
   std::uint64_t polled;   // ticks, when the thread last came back from waiting for any of its descriptors
   std::uint64_t lost;     // calls for which no sums were free: counted without their object or stack, or not at all
   Ring<CallEvent, 512> events;  // of which few pages are touched outside detail windows

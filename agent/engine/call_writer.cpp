@@ -180,8 +180,10 @@ void CallWriter::pending(const ThreadBlock& block, std::uint64_t now_ns) {
   if (call == Call::none) return;
   const std::uint64_t began = tick_clock.monotonic_at(own.pending_since);
   write_endpoint(call, own.pending_object);
-  if (own.pending_stack) stacks_->write(own.pending_stack);
-  dump_->append(trace::StillBlocked{now_ns, block.id, static_cast<std::uint64_t>(call), own.pending_object, own.pending_stack,
+  const bool again = own.blocked_call == call && own.blocked_object == own.pending_object;
+  const capture::StackId stack = own.pending_stack || !again ? own.pending_stack : own.blocked_stack;
+  if (stack) stacks_->write(stack);
+  dump_->append(trace::StillBlocked{now_ns, block.id, static_cast<std::uint64_t>(call), own.pending_object, stack,
                                     began > session_start_ns_ ? began - session_start_ns_ : 0});
 }
 

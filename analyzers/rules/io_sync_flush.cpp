@@ -12,6 +12,7 @@
 namespace tailback::analyzers {
 namespace {
 
+constexpr double kGrouped = 16;  // writes to a flush: the program groups already, storage is what is slow
 constexpr double kPatience = 0.1;      // seconds that a record may wait for its batch
 constexpr double kFewestFlushes = 5;
 constexpr double kMuchLonger = 0.8;    // a batch's flush writes more: this part of the gain is certain
@@ -34,6 +35,7 @@ struct Commit {
   double beside = 0;           // seconds in calls that come with each commit: opening and removing files beside it
   std::map<ThreadId, double> beside_by_thread;
   double writes = 0;           // seconds writing to files of the folder
+  double written = 0;          // calls that write to them
   double rate = 0, batch = 1;  // records a second that would come if flushing took no time; that one flush should serve
 };
 
@@ -68,7 +70,7 @@ void add_calls_beside(const Model& model, Commit& commit) {
       commit.beside_by_thread[site.key.thread] += site.seconds;
       continue;
     }
-    if (trace::group_of(site.key.call) == trace::CallGroup::output) commit.writes += site.seconds;
+    if (trace::group_of(site.key.call) == trace::CallGroup::output) commit.writes += site.seconds, commit.written += site.calls;
     const bool each_time = counts[{site.key.call, site.key.object}] >= 0.5 * commit.count;
     if (trace::group_of(site.key.call) != trace::CallGroup::metadata || !each_time) continue;
     commit.beside += site.seconds;
@@ -163,6 +165,7 @@ Finding finding_of(const Model& model, const Commit& commit, Gain gain) {
   const std::string name = commit.file ? endpoint_name(file) : "files";
   Finding finding;
   finding.severity = severity_by_part(gain.fraction);
+  if (commit.written >= kGrouped * commit.count) finding.severity = std::min(finding.severity, Severity::low);
   finding.gain = std::move(gain);
   finding.confidence = commit.flushes.calls >= 50 ? 0.9 : 0.7;
   finding.culprit = commit.flushes.culprit;

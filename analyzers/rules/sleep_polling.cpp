@@ -21,6 +21,7 @@ constexpr double kFewestSleeps = 20, kOftenEnough = 5;   // sleeps; a second
 constexpr double kLongestInterval = 0.5, kLongestOfFlag = 0.05;  // seconds: beyond, it is a schedule
 constexpr double kChecksComeBackEmpty = 0.5;             // of the sleeps
 constexpr double kMostlySleeps = 0.2;                    // CPU time of the thread to its sleeping: a look, not work
+constexpr double kEachTime = 0.95;                       // sleeps that something handed on follows
 constexpr double kServes = 0.3;                          // of wall time: another thread waits for work from outside
 
 // What it looks at between its sleeps, known when the looks are calls that fail or come back with nothing.
@@ -92,7 +93,7 @@ void find_lateness_of_check(Polling& polling) {
   polling.high = std::min(polling.place.seconds, waits * polling.interval);
 }
 
-// A thread that hands something on after its sleeps paces work; it does not wait for anybody.
+// A thread that hands something on after each of its sleeps paces work; one that waits for an answer sleeps more often than it asks.
 bool paces_others(const Model& model, const Polling& polling) {
   double handed_on = 0;
   for (const CallRow& row : model.recording.calls.rows) {
@@ -100,7 +101,7 @@ bool paces_others(const Model& model, const Polling& polling) {
     const bool wakes = row.key.call == Call::cond_signal || row.key.call == Call::sem_post || row.key.call == Call::futex_wake;
     if (row.key.thread == polling.thread && (wakes || group == CallGroup::output)) handed_on += static_cast<double>(row.counts.calls);
   }
-  return handed_on >= 0.5 * polling.place.calls;
+  return handed_on >= kEachTime * polling.place.calls;
 }
 
 bool is_polling(const Model& model, const Checks& checks, Polling& polling) {

@@ -100,6 +100,9 @@ TEST_F(LauncherTest, DispositionsAndMaskArePassedOn) {
 TEST_F(LauncherTest, SignalsSentToTheLauncherReachTheProgram) {
   const pid_t self = ::getpid();
   std::thread sender([&] {
+    sigset_t all;  // the launcher has one thread, which takes signals once it knows whom to pass them to
+    sigfillset(&all);
+    ::pthread_sigmask(SIG_BLOCK, &all, nullptr);
     while (text("out") != "ready\n") std::this_thread::sleep_for(std::chrono::milliseconds(5));
     ::kill(self, SIGTERM);
   });
