@@ -136,6 +136,11 @@ TAILBACK_HOOK void closefrom(int first) {
   TAILBACK_REAL(closefrom)(first);
 }
 
+TAILBACK_HOOK int closedir(DIR* directory) {
+  preload::closing(dirfd(directory));
+  return TAILBACK_REAL(closedir)(directory);
+}
+
 TAILBACK_HOOK int dup2(int fd, int copy) {
   if (fd != copy) preload::closing(copy);
   return TAILBACK_REAL(dup2)(fd, copy);

@@ -55,6 +55,13 @@ void note_accepted(int fd, int listener) {
 
 }  // namespace
 
+// libc closes descriptors by itself now and then, unseen: a new socket is not what its number was.
+TAILBACK_HOOK int socket(int domain, int type, int protocol) {
+  const int fd = TAILBACK_REAL(socket)(domain, type, protocol);
+  if (fd >= 0 && noticing()) session.descriptors.forget(fd);
+  return fd;
+}
+
 TAILBACK_HOOK int connect(int fd, const sockaddr* address, socklen_t size) {
   const auto real_connect = TAILBACK_REAL(connect);
   const EndpointId peer = peer_of(fd, address, size);

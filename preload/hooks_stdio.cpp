@@ -237,6 +237,16 @@ TAILBACK_HOOK int getc(FILE* stream) {
   return read_character(stream, [&, real_get = TAILBACK_REAL(getc)] { return real_get(stream); });
 }
 
+// Waits for the child, once the pipe is closed.
+TAILBACK_HOOK int pclose(FILE* stream) {
+  const auto real_close = TAILBACK_REAL(pclose);
+  if (tailback::capture::timing_calls() && stream->_fileno >= 0) preload::closing(stream->_fileno);
+  const CallTimer timer(Call::wait_child);
+  const int status = real_close(stream);
+  timer.done(status);
+  return status;
+}
+
 // What is buffered goes out, and the descriptor may mean something else right after.
 TAILBACK_HOOK int fclose(FILE* stream) {
   const auto real_close = TAILBACK_REAL(fclose);

@@ -19,7 +19,7 @@ constexpr std::uint64_t kTickNs = 250'000'000;
 
 // In the handler: no helper, so this thread's samples go to the dump at once.
 void Session::after_sample(ThreadBlock& thread) {
-  if (helper.running() || !lock_.try_lock()) return;
+  if (helper.running() || !is_this_process() || !lock_.try_lock()) return;  // a vfork child has this memory, not this /proc/self
   const std::uint64_t now = since_start();
   if (dump_.state() == DumpState::open || (worth_a_file() && open_dump())) {
     drain_.thread(thread, alone_until_ns_ == 0);

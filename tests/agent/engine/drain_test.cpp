@@ -9,6 +9,8 @@
 #include <map>
 #include <memory>
 
+#include "agent/capture/record_call.h"
+#include "agent/capture/sampling.h"
 #include "agent/trace/decode.h"
 
 namespace tailback::engine {
@@ -30,6 +32,11 @@ struct Counted {
   void operator()(const trace::ThreadGroup& r) { group_threads += r.count, group_cpu += r.cpu_ns; }
   void operator()(const trace::DetailWindow&) { ++windows; }
   void operator()(const trace::StackNode&) { ++nodes; }
+  std::map<std::uint64_t, std::uint64_t> calls, call_ns;  // by thread
+  std::uint64_t endpoints = 0, still_blocked = 0;
+  void operator()(const trace::CallAggregate& r) { calls[r.thread] += r.calls, call_ns[r.thread] += r.ns; }
+  void operator()(const trace::Endpoint&) { ++endpoints; }
+  void operator()(const trace::StillBlocked&) { ++still_blocked; }
   void operator()(const auto&) {}
 };
 
@@ -166,6 +173,37 @@ TEST_F(DrainTest, ThreadsBeyondTheListAreSummedAndBlocksReused) {
   EXPECT_EQ(counted.threads + counted.group_threads, kThreads);
   EXPECT_GT(counted.group_threads, 0u);
   EXPECT_EQ(counted.group_cpu, counted.group_threads * 1000);
+}
+
+TEST_F(DrainTest, SumsOfCallsAreWrittenOnceWhicheverSetTheyAreIn) {
+  capture::sampling.unwinder = &unwinder_;
+  capture::tick_clock.init(false);
+  ASSERT_TRUE(endpoints_.init());
+  const auto file = endpoints_.intern(trace::EndpointKind::file, "/a", 2, 0);
+  ThreadBlock* thread = start_thread();
+  std::uint64_t made = 0;
+  for (std::uint64_t tick = 1; tick <= 20; ++tick) {
+    for (std::uint64_t i = 0; i < tick; ++i, ++made) record_call(*thread, {trace::Call::read, file, 0, 10, 1});
+    drain_.all_calls(false, tick * 250'000'000);
+  }
+  drain_.all_calls(true, 21 * 250'000'000ull);
+  const Counted counted = read();
+  EXPECT_EQ(counted.calls.at(thread->id), made);
+  EXPECT_EQ(counted.call_ns.at(thread->id), 10 * made);
+  EXPECT_EQ(counted.endpoints, 1u);
+  EXPECT_EQ(counted.threads, 1u);
+}
+
+TEST_F(DrainTest, WhatAThreadIsInsideOfIsTold) {
+  capture::tick_clock.init(false);
+  ASSERT_TRUE(endpoints_.init());
+  capture::sampling.unwinder = &unwinder_;
+  ThreadBlock* thread = start_thread();
+  record_call(*thread, {trace::Call::poll, 0, 0, 10});
+  thread->calls.pending_since = 5;
+  thread->calls.pending = trace::Call::poll;
+  drain_.all_calls(true, 1000);
+  EXPECT_EQ(read().still_blocked, 1u);
 }
 
 }  // namespace
