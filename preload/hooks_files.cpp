@@ -108,7 +108,7 @@ TAILBACK_HOOK int creat64(const char* path, mode_t mode) {
     CallTimer timer(Call::unlink);                                                \
     const int result = real_unlink(path);                                         \
     timer.stop();                                                                 \
-    timer.done_on(timer.on() ? known_file(path) : 0, result);                     \
+    timer.done_on(result == 0 ? known_file(path) : 0, result);                    \
     return result;                                                                \
   }
 UNLINK(unlink)
@@ -137,7 +137,8 @@ TAILBACK_HOOK void closefrom(int first) {
 }
 
 TAILBACK_HOOK int closedir(DIR* directory) {
-  preload::closing(dirfd(directory));
+  asm volatile("" : "+r"(directory));  // declared as never null, which callers do not keep to: that is EINVAL, not a crash
+  if (directory) preload::closing(dirfd(directory));
   return TAILBACK_REAL(closedir)(directory);
 }
 

@@ -33,7 +33,7 @@ EndpointKind kind_of(const sockaddr* address, int fd) {
   return socket_option(fd, SOL_SOCKET, SO_TYPE) == SOCK_STREAM ? EndpointKind::tcp_peer : EndpointKind::udp;
 }
 
-// The peer that a socket is about to be connected to; 0 where nothing is noted.
+// The peer that a socket is connected to, or was to be; 0 where nothing is noted.
 EndpointId peer_of(int fd, const sockaddr* address, socklen_t size) {
   if (!noticing() || !address || size < sizeof(sa_family_t)) return 0;
   const auto name = tailback::capture::name_of_address(address, size);
@@ -64,10 +64,13 @@ TAILBACK_HOOK int socket(int domain, int type, int protocol) {
 
 TAILBACK_HOOK int connect(int fd, const sockaddr* address, socklen_t size) {
   const auto real_connect = TAILBACK_REAL(connect);
-  const EndpointId peer = peer_of(fd, address, size);
-  const CallTimer timer(Call::connect, peer);
+  CallTimer timer(Call::connect);
   const int result = real_connect(fd, address, size);
-  timer.done(result);
+  timer.stop();
+  // An address that the kernel could not read must not be read here.
+  const bool readable = result == 0 || (errno != EFAULT && errno != EINVAL && errno != EBADF);
+  const EndpointId peer = readable ? peer_of(fd, address, size) : 0;
+  timer.done_on(peer, result);
   if (peer && (result == 0 || errno == EINPROGRESS)) preload::opened(fd, peer);
   return result;
 }

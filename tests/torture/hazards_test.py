@@ -47,6 +47,9 @@ class HazardsTest(Scratch):
     def test_jumps_out_of_calls(self):
         self.same("jumping_out", forms.rounds("10", "300"))
 
+    def test_arguments_that_cannot_be_read(self):
+        self.same("invalid_arguments")
+
     def test_kinds_of_locks(self):
         for _ in range(forms.rounds(1, 50)):
             self.same("lock_kinds")
