@@ -15,11 +15,11 @@ using tailback::engine::session;
 namespace {
 
 __attribute__((constructor)) void start() {
-  tailback::real::resolve_all();
+  tailback::real::find_objects();
   dl_find_object own;
   if (_dl_find_object(reinterpret_cast<void*>(&start), &own) == 0)
     session.unwinder.hide({reinterpret_cast<std::uint64_t>(own.dlfo_map_start), reinterpret_cast<std::uint64_t>(own.dlfo_map_end)});
-  session.start(environ, {tailback::real::sigaction_, tailback::real::pthread_create_});
+  session.start(environ, {TAILBACK_REAL(sigaction), TAILBACK_REAL(pthread_create)});
   if (!session.followed()) return;
   // Children that libc starts by itself (system, popen) get the environment as it is: it is to say whose children they are.
   tailback::engine::ExecEnvironment children(environ);

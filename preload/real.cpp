@@ -1,32 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "preload/real.h"
 
-#include "preload/symbol_lookup.h"
-
 namespace tailback::real {
 
 #define HOOK(name) constinit decltype(&::name) name##_ = nullptr;
 #include "preload/hooks.def"
 #undef HOOK
 
-namespace {
-
 // dlsym may set its error state (an allocation) only for names that are missing; all of these are in glibc >= 2.35.
 void* resolve(const char* name, std::uint32_t hash) {
   void* found = next_definition(name, hash);
   return found ? found : dlsym(RTLD_NEXT, name);
-}
-
-}  // namespace
-
-void resolve_all() {
-#define HOOK(name)                                                                       \
-  {                                                                                      \
-    constexpr std::uint32_t hash = gnu_hash(#name);                                      \
-    name##_ = reinterpret_cast<decltype(&::name)>(resolve(#name, hash));                 \
-  }
-#include "preload/hooks.def"
-#undef HOOK
 }
 
 }  // namespace tailback::real

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The originals of the hooked functions: real::pthread_create(...) and so on, typed by their declarations. Resolved all at
-// once, the first time any hook needs one, to the next definition after this library. A hook does not know how it was
+// The originals of the hooked functions: real::pthread_create(...) and so on, typed by their declarations. Each is
+// resolved when its hook is called for the first time, to the next definition after this library. A hook does not know how it was
 // reached; when it is reached without preloading (patched import slots), the next definition is libc's just the same.
 // A function that this libc lacks is nullptr and its hook cannot have been called.
 #pragma once
@@ -36,6 +36,11 @@
 #include <threads.h>
 #include <unistd.h>
 
+#include <cstdint>
+#include <type_traits>
+
+#include "preload/symbol_lookup.h"
+
 extern "C" {
 // Declared by <signal.h> under other feature macros only.
 sighandler_t bsd_signal(int signal, sighandler_t handler);
@@ -68,13 +73,23 @@ namespace tailback::real {
 #include "preload/hooks.def"
 #undef HOOK
 
-void resolve_all();
+// The next definition of a name; asked once for each hook that is called. No lock of the loader's where an object that was there from
+// the start has it, which is nearly always.
+void* resolve(const char* name, std::uint32_t hash);
 
-inline bool resolved() { return pthread_create_ != nullptr; }
+template <class Function>
+Function original(Function& kept, const char* name, std::uint32_t hash) {
+  Function function = __atomic_load_n(&kept, __ATOMIC_RELAXED);
+  if (__builtin_expect(function == nullptr, 0)) {
+    function = reinterpret_cast<Function>(resolve(name, hash));
+    __atomic_store_n(&kept, function, __ATOMIC_RELAXED);
+  }
+  return function;
+}
 
 }  // namespace tailback::real
 
-// real(name) is the original, resolved on the way when a hook runs before any constructor did.
-#define TAILBACK_REAL(name) (::tailback::real::resolved() ? (void)0 : ::tailback::real::resolve_all(), ::tailback::real::name##_)
+// The original of a hook.
+#define TAILBACK_REAL(name) ::tailback::real::original(::tailback::real::name##_, #name, std::integral_constant<std::uint32_t, ::tailback::real::gnu_hash(#name)>::value)
 
 #define TAILBACK_HOOK extern "C" __attribute__((visibility("default")))

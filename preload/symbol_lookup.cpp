@@ -69,22 +69,26 @@ struct Objects {
 
 constinit Objects objects{};
 
-void read_objects() {
-  objects.count = 0;
-  dl_find_object own;
-  if (_dl_find_object(reinterpret_cast<void*>(&read_objects), &own) != 0) return;
-  for (const link_map* object = own.dlfo_link_map->l_next; object && objects.count < kMostObjects; object = object->l_next) {
-    const Tables tables = tables_of(*object);
-    if (!tables.hash || !tables.symbols || !tables.names) continue;
-    objects.maps[objects.count] = object;
-    objects.tables[objects.count++] = tables;
-  }
-}
-
 }  // namespace
 
+// Before there is a second thread: in a constructor, or in a hook that another library's constructor calls.
+void find_objects() {
+  if (objects.count >= 0) return;
+  int count = 0;
+  dl_find_object own;
+  if (_dl_find_object(reinterpret_cast<void*>(&find_objects), &own) == 0) {
+    for (const link_map* object = own.dlfo_link_map->l_next; object && count < kMostObjects; object = object->l_next) {
+      const Tables tables = tables_of(*object);
+      if (!tables.hash || !tables.symbols || !tables.names) continue;
+      objects.maps[count] = object;
+      objects.tables[count++] = tables;
+    }
+  }
+  objects.count = count;
+}
+
 void* next_definition(const char* name, std::uint32_t hash) {
-  if (objects.count < 0) read_objects();
+  find_objects();
   for (int i = 0; i < objects.count; ++i) {
     const ElfW(Sym)* symbol = find(objects.tables[i], name, hash);
     if (!symbol) continue;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The next definition of a function after this library, read from the loaded objects' own hash tables: what dlsym(RTLD_NEXT, name)
-// says, without the loader's locks, its error state and most of its cost. Valid while no object is being loaded or unloaded (in a
-// constructor, or before any); nullptr where the table cannot say, for dlsym to answer.
+// says, without the loader's locks, its error state and most of its cost. Looks into the objects that were there from the start, which
+// are never unloaded; nullptr where they cannot say, for dlsym to answer. Any thread, any signal handler.
 #pragma once
 #include <cstdint>
 
@@ -13,6 +13,9 @@ constexpr std::uint32_t gnu_hash(const char* name) {
   for (; *name; ++name) hash = hash * 33 + static_cast<unsigned char>(*name);
   return hash;
 }
+
+// Notes the objects that there are now; later ones are not looked into. The first look-up does it otherwise.
+void find_objects();
 
 void* next_definition(const char* name, std::uint32_t hash);
 
