@@ -166,37 +166,17 @@ TAILBACK_HOOK int pipe(int ends[2]) { return note_own(TAILBACK_REAL(pipe)(ends),
 TAILBACK_HOOK int pipe2(int ends[2], int flags) { return note_own(TAILBACK_REAL(pipe2)(ends, flags), ends); }
 TAILBACK_HOOK int socketpair(int domain, int type, int protocol, int ends[2]) { return note_own(TAILBACK_REAL(socketpair)(domain, type, protocol, ends), ends); }
 
-TAILBACK_HOOK int posix_fallocate(int fd, off_t at, off_t size) {
-  const auto real_allocate = TAILBACK_REAL(posix_fallocate);
-  const CallTimer timer(Call::truncate);
-  const int error = real_allocate(fd, at, size);
-  timer.done_with(error);
-  return error;
-}
-
-TAILBACK_HOOK int posix_fallocate64(int fd, off64_t at, off64_t size) {
-  const auto real_allocate = TAILBACK_REAL(posix_fallocate64);
-  const CallTimer timer(Call::truncate);
-  const int error = real_allocate(fd, at, size);
-  timer.done_with(error);
-  return error;
-}
-
-TAILBACK_HOOK int lockf(int fd, int operation, off_t size) {
-  const auto real_lock = TAILBACK_REAL(lockf);
-  const DescriptorTimer timer(Call::fcntl_lock, fd);
-  const int result = real_lock(fd, operation, size);
-  timer.done(result);
-  return result;
-}
-
-TAILBACK_HOOK int lockf64(int fd, int operation, off64_t size) {
-  const auto real_lock = TAILBACK_REAL(lockf64);
-  const DescriptorTimer timer(Call::fcntl_lock, fd);
-  const int result = real_lock(fd, operation, size);
-  timer.done(result);
-  return result;
-}
+#define ALLOCATE(name, offset)                                    \
+  TAILBACK_HOOK int name(int fd, offset at, offset size) {        \
+    const auto real_allocate = TAILBACK_REAL(name);               \
+    const CallTimer timer(Call::truncate);                        \
+    const int error = real_allocate(fd, at, size);                \
+    timer.done_with(error);                                       \
+    return error;                                                 \
+  }
+ALLOCATE(posix_fallocate, off_t)
+ALLOCATE(posix_fallocate64, off64_t)
+#undef ALLOCATE
 
 // The third argument, whatever it is, goes on as the word that it is; only waiting for a lock is timed.
 #define FCNTL(name)                                                                           \

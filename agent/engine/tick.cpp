@@ -15,6 +15,7 @@ constexpr std::uint64_t kFlushNs = 700'000'000;        // with the tick's 250 ms
 constexpr std::uint64_t kLateNs = 200'000'000;         // a helper that wakes so late was kept from running
 constexpr std::uint64_t kThreadBudgetNs = 3'000'000;   // reading threads' counters, each second
 constexpr std::uint64_t kTickNs = 250'000'000;
+constexpr std::uint64_t kCallsNs = 500'000'000;        // between two writings of the sums of calls by a hook
 }  // namespace
 
 // In the handler: no helper, so this thread's samples go to the dump at once.
@@ -32,9 +33,9 @@ void Session::after_sample(ThreadBlock& thread) {
   lock_.unlock();
 }
 
-// In a hook, every quarter of a second in a process with one thread: what a helper would do.
+// In a hook, every half second in a process with one thread: what a helper would do.
 void Session::write_calls(ThreadBlock& thread, std::uint64_t end_ticks) {
-  call_due_.store(end_ticks + capture::tick_clock.from_ns(kTickNs), std::memory_order_relaxed);
+  call_due_.store(end_ticks + capture::tick_clock.from_ns(kCallsNs), std::memory_order_relaxed);
   if (helper.running() || !lock_.try_lock()) return;
   const std::uint64_t now = since_start();
   if (dump_.state() == DumpState::open || (worth_a_file() && open_dump())) {
