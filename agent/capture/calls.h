@@ -67,7 +67,7 @@ struct ThreadCalls {
   std::uint64_t blocked_object;
   std::uint64_t polled;   // ticks, when the thread last came back from waiting for any of its descriptors
   std::uint64_t lost;     // calls for which no sums were free: counted without their object or stack, or not at all
-  Ring<CallEvent, 512> events;  // of which few pages are touched outside detail windows
+  Ring<CallEvent, 256> events;
   CallSums sets[2];
 };
 
