@@ -9,6 +9,15 @@ namespace tailback::capture {
 constinit std::atomic<std::uint32_t> call_epoch{0};
 constinit DetailSpan detail_span{};
 
+namespace {
+
+void push_event(ThreadCalls& own, const CallEvent& event) {
+  own.events_lost += !own.events.push(event);
+  mark_dirty(own, kDirtyEvents);
+}
+
+}  // namespace
+
 void add_call_stack(CallSums& set, ThreadBlock& thread, const FinishedCall& call, std::uint64_t ns, bool blocked) {
   const StackId stack = call.stack ? call.stack : stack_of_call(thread);
   StackSums* sums = stack_of(set, call.object, call.call, stack);
@@ -28,8 +37,7 @@ void add_call_stack(CallSums& set, ThreadBlock& thread, const FinishedCall& call
   thread.calls.blocked_call = call.call;
   thread.calls.blocked_stack = stack;
   thread.calls.blocked_object = call.object;
-  thread.calls.events.push({tick_clock.monotonic_at(call.begin), ns, call.object, call.bytes, stack, call.call});
-  mark_dirty(thread.calls, kDirtyEvents);
+  if (detail_span.holds(call.end)) push_event(thread.calls, {tick_clock.monotonic_at(call.begin), ns, call.object, call.bytes, stack, call.call});
 }
 
 StackId stack_of_call(ThreadBlock& thread) { return sampling.unwinder->walk_here(0, thread.stack, *thread.hook_cache).stack; }
@@ -50,8 +58,7 @@ void record_wake(ThreadBlock& thread, Call call, std::uint64_t object) {
 }
 
 void tell_wake(ThreadBlock& thread, Call call, std::uint64_t object, std::uint64_t at_ticks) {
-  thread.calls.events.push({tick_clock.monotonic_at(at_ticks), 0, object, 0, stack_of_call(thread), call});
-  mark_dirty(thread.calls, kDirtyEvents);
+  push_event(thread.calls, {tick_clock.monotonic_at(at_ticks), 0, object, 0, stack_of_call(thread), call});
 }
 
 }  // namespace tailback::capture

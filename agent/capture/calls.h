@@ -67,7 +67,8 @@ struct ThreadCalls {
   std::uint64_t blocked_object;
   std::uint64_t polled;   // ticks, when the thread last came back from waiting for any of its descriptors
   std::uint64_t lost;     // calls for which no sums were free: counted without their object or stack, or not at all
-  Ring<CallEvent, 256> events;
+  std::uint64_t events_lost;
+  Ring<CallEvent, 256> events;  // of calls and wakes inside detail windows
   CallSums sets[2];
 };
 

@@ -33,7 +33,7 @@ void CallWriter::init(capture::Endpoints& endpoints, StackWriter& stacks, Detail
 void CallWriter::begin(std::uint64_t session_start_ns) {
   session_start_ns_ = session_start_ns;
   interval_begin_ = interval_end_ = advanced_ns_ = 0;
-  calls_ = blocked_ = lost_ = 0;
+  calls_ = blocked_ = lost_ = events_lost_ = 0;
   if (written_) capture::sys::madvise(written_, capture::round_to_pages((capture::Endpoints::kMost + 1) * sizeof(Written)), MADV_DONTNEED);
 }
 
@@ -152,6 +152,7 @@ void CallWriter::thread(ThreadBlock& block, std::uint64_t thread, bool all, std:
   const bool left = all || own.active.load(std::memory_order_acquire) != epoch;
   if (left && own.dirty.load(std::memory_order_relaxed) >> before & 1) take_set(own, before, thread, now_ns);
   if (own.lost) lost_ += own.lost, own.lost = 0;
+  if (own.events_lost) events_lost_ += own.events_lost, own.events_lost = 0;
 }
 
 // So that threads know without asking whether single events are kept.

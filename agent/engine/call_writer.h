@@ -54,7 +54,8 @@ class CallWriter {
 
   std::uint64_t calls() const { return calls_; }      // written so far
   std::uint64_t blocked() const { return blocked_; }
-  std::uint64_t lost() const { return lost_; }
+  std::uint64_t lost() const { return lost_; }                // their object or stack is not known
+  std::uint64_t events_lost() const { return events_lost_; }  // in detail windows
 
  private:
   void take_set(capture::ThreadCalls& own, std::uint32_t index, std::uint64_t thread, std::uint64_t now_ns);
@@ -73,7 +74,7 @@ class CallWriter {
   DumpFile* dump_ = nullptr;
   std::uint64_t session_start_ns_ = 0;
   std::uint64_t interval_begin_ = 0, interval_end_ = 0, advanced_ns_ = 0;
-  std::uint64_t calls_ = 0, blocked_ = 0, lost_ = 0;
+  std::uint64_t calls_ = 0, blocked_ = 0, lost_ = 0, events_lost_ = 0;
   Counts latencies_{}, sizes_{};  // of the record being written: the stack below may be small
   struct Written {
     std::uint32_t flags;  // with kWritten

@@ -300,6 +300,7 @@ void Session::write_last_records(EndReason reason, std::uint64_t status) {
   system_sampler_.sample(dump_, now, live_threads());
   governor_.write(dump_, now, cost());
   if (call_writer_.lost()) dump_.append(trace::Loss{now, "calls", call_writer_.lost()});
+  if (call_writer_.events_lost()) dump_.append(trace::Loss{now, "call events", call_writer_.events_lost()});
   if (drain_.lost_records()) dump_.append(trace::Loss{now, "records", drain_.lost_records()});
   if (threads_.refused()) dump_.append(trace::Loss{now, "threads", threads_.refused()});
   if (stacks_.rejected()) dump_.append(trace::Loss{now, "stacks", stacks_.rejected()});
