@@ -299,7 +299,7 @@ void Session::write_last_records(EndReason reason, std::uint64_t status) {
   if (stack_writer_.take_unknown_code()) write_executable_mappings(dump_);
   system_sampler_.sample(dump_, now, live_threads());
   governor_.write(dump_, now, cost());
-  if (call_writer_.lost()) dump_.append(trace::Loss{now, "calls", call_writer_.lost()});
+  if (call_writer_.lost()) dump_.append(trace::Loss{now, "objects of calls", call_writer_.lost()});
   if (call_writer_.events_lost()) dump_.append(trace::Loss{now, "call events", call_writer_.events_lost()});
   if (drain_.lost_records()) dump_.append(trace::Loss{now, "records", drain_.lost_records()});
   if (threads_.refused()) dump_.append(trace::Loss{now, "threads", threads_.refused()});
