@@ -175,6 +175,8 @@ EndpointId look_up_descriptor(Endpoints& endpoints, int fd) {
 }
 
 EndpointId look_up_opened(Endpoints& endpoints, int fd, const char* path, std::uint32_t bytes, std::uint32_t flags) {
+  const EndpointId known = endpoints.find(EndpointKind::file, path, bytes);
+  if (const Endpoint* file = endpoints.at(known); file && file->size_bytes.load(std::memory_order_relaxed) && !flags) return known;
   struct stat status {};
   if (sys::failed(sys::call(__NR_fstat, fd, sys::arg(&status)))) return 0;
   const EndpointKind kind = kind_of_mode(status.st_mode, status.st_rdev);

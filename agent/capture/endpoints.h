@@ -85,7 +85,8 @@ class Descriptors {
 // Asks the kernel what a descriptor is. 0 when it is none, or there is no room.
 EndpointId look_up_descriptor(Endpoints& endpoints, int fd);
 
-// The same for a descriptor just opened by an absolute path, which is its name: only kind and size are asked for.
+// The same for a descriptor just opened by an absolute path, which is its name: only kind and size are asked for, the
+// first time.
 EndpointId look_up_opened(Endpoints& endpoints, int fd, const char* path, std::uint32_t bytes, std::uint32_t flags);
 
 // Of a socket address; accepted and listening ones are named by our own side. Bytes written.
