@@ -114,6 +114,9 @@ class DescriptorTimer : public CallTimer {
   capture::Descriptor* descriptor_ = nullptr;
 };
 
+// Whether hooks keep what descriptors stand for.
+inline bool noticing() { return capture::recording() && capture::timing_calls(); }
+
 // What a descriptor stands for, looked up when it is not known yet.
 EndpointId endpoint_of(int fd);
 // A descriptor was opened on an endpoint.

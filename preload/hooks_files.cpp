@@ -20,7 +20,7 @@ bool takes_mode(int flags) { return (flags & O_CREAT) || (flags & O_TMPFILE) == 
 
 // A new descriptor. Absolute names are taken as they are, others looked up.
 EndpointId note_opened(int fd, const char* path, int flags) {
-  if (fd < 0 || !tailback::capture::recording() || !tailback::capture::timing_calls()) return 0;
+  if (fd < 0 || !preload::noticing()) return 0;
   auto& session = tailback::engine::session;
   session.descriptors.forget(fd);
   // Names of devices and of /proc mean something else each time.
@@ -50,37 +50,23 @@ int open_file(const char* path, int flags, Open&& open) {
 }  // namespace
 
 // The mode is read where one was given, which the flags say.
-#define OPEN_WITH_MODE(name)                                                                  \
-  TAILBACK_HOOK int name(const char* path, int flags, ...) {                                  \
-    const auto real_open = TAILBACK_REAL(name);                                               \
-    mode_t mode = 0;                                                                          \
-    if (takes_mode(flags)) {                                                                  \
-      va_list rest;                                                                           \
-      va_start(rest, flags);                                                                  \
-      mode = va_arg(rest, mode_t);                                                            \
-      va_end(rest);                                                                           \
-    }                                                                                         \
-    return open_file(path, flags, [&] { return real_open(path, flags, mode); });              \
+#define OPEN_WITH_MODE(name, parameters, arguments)                                          \
+  TAILBACK_HOOK int name parameters {                                                        \
+    const auto real_open = TAILBACK_REAL(name);                                              \
+    mode_t mode = 0;                                                                         \
+    if (takes_mode(flags)) {                                                                 \
+      va_list rest;                                                                          \
+      va_start(rest, flags);                                                                 \
+      mode = va_arg(rest, mode_t);                                                           \
+      va_end(rest);                                                                          \
+    }                                                                                        \
+    return open_file(path, flags, [&] { return real_open arguments; });                      \
   }
-OPEN_WITH_MODE(open)
-OPEN_WITH_MODE(open64)
+OPEN_WITH_MODE(open, (const char* path, int flags, ...), (path, flags, mode))
+OPEN_WITH_MODE(open64, (const char* path, int flags, ...), (path, flags, mode))
+OPEN_WITH_MODE(openat, (int dir, const char* path, int flags, ...), (dir, path, flags, mode))
+OPEN_WITH_MODE(openat64, (int dir, const char* path, int flags, ...), (dir, path, flags, mode))
 #undef OPEN_WITH_MODE
-
-#define OPEN_AT_WITH_MODE(name)                                                               \
-  TAILBACK_HOOK int name(int dir, const char* path, int flags, ...) {                         \
-    const auto real_open = TAILBACK_REAL(name);                                               \
-    mode_t mode = 0;                                                                          \
-    if (takes_mode(flags)) {                                                                  \
-      va_list rest;                                                                           \
-      va_start(rest, flags);                                                                  \
-      mode = va_arg(rest, mode_t);                                                            \
-      va_end(rest);                                                                           \
-    }                                                                                         \
-    return open_file(path, flags, [&] { return real_open(dir, path, flags, mode); });         \
-  }
-OPEN_AT_WITH_MODE(openat)
-OPEN_AT_WITH_MODE(openat64)
-#undef OPEN_AT_WITH_MODE
 
 TAILBACK_HOOK int __open_2(const char* path, int flags) {
   return open_file(path, flags, [&, real_open = TAILBACK_REAL(__open_2)] { return real_open(path, flags); });
@@ -154,7 +140,7 @@ TAILBACK_HOOK int dup3(int fd, int copy, int flags) {
 
 // Whose other end is in this process, or in a child that it gave it to.
 static int note_own(int result, const int ends[2]) {
-  if (result != 0 || !tailback::capture::recording() || !tailback::capture::timing_calls()) return result;
+  if (result != 0 || !preload::noticing()) return result;
   for (int i = 0; i < 2; ++i) {
     tailback::engine::session.descriptors.forget(ends[i]);
     if (auto* endpoint = tailback::engine::session.endpoints.at(preload::endpoint_of(ends[i]))) endpoint->flags.fetch_or(trace::kOwnPipe, std::memory_order_relaxed);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Locks and what threads wait on for each other. A lock is tried first: only one that is busy is waited for, and timed; every other
-// result of the try is the call's own (whatever it says). The stack of a lock is walked before the wait, so
-// that the critical section just won is not lengthened by it.
+// Locks and what threads wait on for each other. A lock is tried first: only one that is busy is waited for, and timed; any other
+// result of the try is the call's. The stack of a lock is walked before the wait, so that the critical section just won is not
+// lengthened by it.
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -101,6 +101,9 @@ TAILBACK_HOOK int mtx_lock(mtx_t* lock) {
 
 TAILBACK_HOOK int mtx_timedlock(mtx_t* lock, const timespec* until) {
   const auto real_lock = TAILBACK_REAL(mtx_timedlock);
+  if (!tailback::capture::timing_locks()) return real_lock(lock, until);
+  const int result = mtx_trylock(lock);
+  if (result != thrd_busy) return result;
   const LockTimer timer(Call::mutex_lock, object(lock));
   const int waited = real_lock(lock, until);
   timer.done_with(waited == thrd_success ? 0 : waited == thrd_timedout ? ETIMEDOUT : EINVAL);

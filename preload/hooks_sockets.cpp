@@ -19,8 +19,6 @@ namespace sys = tailback::capture::sys;
 
 namespace {
 
-bool noticing() { return tailback::capture::recording() && tailback::capture::timing_calls(); }
-
 int socket_option(int fd, int level, int name) {
   int value = 0;
   socklen_t size = sizeof value;
@@ -35,7 +33,7 @@ EndpointKind kind_of(const sockaddr* address, int fd) {
 
 // The peer that a socket is connected to, or was to be; 0 where nothing is noted.
 EndpointId peer_of(int fd, const sockaddr* address, socklen_t size) {
-  if (!noticing() || !address || size < sizeof(sa_family_t)) return 0;
+  if (!preload::noticing() || !address || size < sizeof(sa_family_t)) return 0;
   const auto name = tailback::capture::name_of_address(address, size);
   const EndpointKind kind = kind_of(address, fd);
   std::uint32_t flags = name.loopback ? trace::kLoopback : 0;
@@ -45,7 +43,7 @@ EndpointId peer_of(int fd, const sockaddr* address, socklen_t size) {
 
 // A connection accepted on `listener`, under the listener's name.
 void note_accepted(int fd, int listener) {
-  if (fd < 0 || !noticing()) return;
+  if (fd < 0 || !preload::noticing()) return;
   session.descriptors.forget(fd);
   auto* on = session.endpoints.at(preload::endpoint_of(listener));
   if (!on) return;
@@ -58,7 +56,7 @@ void note_accepted(int fd, int listener) {
 // libc closes descriptors by itself now and then, unseen: a new socket is not what its number was.
 TAILBACK_HOOK int socket(int domain, int type, int protocol) {
   const int fd = TAILBACK_REAL(socket)(domain, type, protocol);
-  if (fd >= 0 && noticing()) session.descriptors.forget(fd);
+  if (fd >= 0 && preload::noticing()) session.descriptors.forget(fd);
   return fd;
 }
 
@@ -95,7 +93,7 @@ TAILBACK_HOOK int accept4(int fd, sockaddr* address, socklen_t* size, int flags)
 
 TAILBACK_HOOK int setsockopt(int fd, int level, int name, const void* value, socklen_t size) {
   const int result = TAILBACK_REAL(setsockopt)(fd, level, name, value, size);
-  if (result == 0 && level == IPPROTO_TCP && name == TCP_NODELAY && size >= sizeof(int) && *static_cast<const int*>(value) && noticing()) {
+  if (result == 0 && level == IPPROTO_TCP && name == TCP_NODELAY && size >= sizeof(int) && *static_cast<const int*>(value) && preload::noticing()) {
     if (const auto* known = session.descriptors.at(fd))
       if (auto* endpoint = session.endpoints.at(known->endpoint.load(std::memory_order_acquire))) endpoint->flags.fetch_or(trace::kNoDelay, std::memory_order_relaxed);
   }

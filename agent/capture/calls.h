@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Calls that may block, summed up by the thread that makes them: exactly for each (call, object), and by stack for each call that
 // blocked and a random one in about 64 of the others. One writer, the thread itself; the engine reads what the writer has turned its
-// back on. Signal-safe, no lock, no system call; about 10 ns for a call that did not block, 150 ns for one that did.
+// back on. Signal-safe, no lock, no system call. Cost of a timed call: docs/performance.md.
 //
 // Two sets of sums take turns: the engine advances `call_epoch`, later reads and clears the set of the epoch before, which by then no
 // writer is in (`active` says so). A thread held up for longer than an epoch in the middle keeps its set until the next turn.
@@ -70,6 +70,8 @@ struct ThreadCalls {
   std::uint64_t events_lost;
   Ring<CallEvent, 256> events;  // of calls and wakes inside detail windows
   CallSums sets[2];
+
+  bool used() const { return random != 0; }  // the first call sets it
 };
 
 struct FinishedCall {

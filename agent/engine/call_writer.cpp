@@ -32,7 +32,7 @@ void CallWriter::init(capture::Endpoints& endpoints, StackWriter& stacks, Detail
 
 void CallWriter::begin(std::uint64_t session_start_ns) {
   session_start_ns_ = session_start_ns;
-  interval_begin_ = interval_end_ = advanced_ns_ = 0;
+  interval_begin_ = interval_end_ = previous_ns_ = advanced_ns_ = turns_ns_ = 0;
   calls_ = blocked_ = lost_ = events_lost_ = 0;
   if (written_) capture::sys::madvise(written_, capture::round_to_pages((capture::Endpoints::kMost + 1) * sizeof(Written)), MADV_DONTNEED);
 }
@@ -111,7 +111,8 @@ void CallWriter::event(const capture::CallEvent& event, std::uint64_t thread) {
 void CallWriter::take_set(capture::ThreadCalls& own, std::uint32_t index, std::uint64_t thread, std::uint64_t now_ns) {
   CallSums& set = own.sets[index];
   own.dirty.fetch_and(~(1u << index), std::memory_order_relaxed);
-  interval_end_ = now_ns;
+  const bool current = index == (capture::call_epoch.load(std::memory_order_relaxed) & 1);
+  set_interval(current ? advanced_ns_ : previous_ns_, current ? now_ns : advanced_ns_);
   if (thread == 0 && grouped_) merge_set(set);
   else write_set(set, thread);
 }
@@ -155,6 +156,12 @@ void CallWriter::thread(ThreadBlock& block, std::uint64_t thread, bool all, std:
   if (own.events_lost) events_lost_ += own.events_lost, own.events_lost = 0;
 }
 
+void CallWriter::groups(std::uint64_t now_ns) {
+  if (!grouped_) return;
+  set_interval(advanced_ns_, now_ns);
+  write_set(*grouped_, 0);
+}
+
 // So that threads know without asking whether single events are kept.
 void CallWriter::announce_window(std::uint64_t now_ns) {
   std::uint64_t begin, end;
@@ -168,8 +175,8 @@ void CallWriter::announce_window(std::uint64_t now_ns) {
 void CallWriter::advance(std::uint64_t now_ns) {
   announce_window(now_ns);
   if (now_ns - advanced_ns_ < kEpochNs) return;
-  groups();
-  interval_begin_ = advanced_ns_;
+  groups(now_ns);
+  previous_ns_ = advanced_ns_;
   advanced_ns_ = now_ns;
   capture::call_epoch.fetch_add(1, std::memory_order_release);
   tick_clock.adjust();
@@ -210,7 +217,8 @@ void CallWriter::write_turns(std::uint64_t id, capture::Turns& turns) {
 }
 
 void CallWriter::turns(std::uint64_t now_ns) {
-  interval_end_ = now_ns;
+  set_interval(turns_ns_, now_ns);
+  turns_ns_ = now_ns;
   for (std::uint32_t id = 1; id <= endpoints_->count(); ++id) {
     Endpoint* endpoint = endpoints_->at(id);
     if (!endpoint) continue;

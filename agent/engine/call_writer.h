@@ -44,9 +44,7 @@ class CallWriter {
   // Lets the threads turn to the other set, half a second after the last time. Call once in each drain, after all threads.
   void advance(std::uint64_t now_ns);
   // The sums of threads that are not listed, at the end; before, advance() writes them.
-  void groups() {
-    if (grouped_) write_set(*grouped_, 0);
-  }
+  void groups(std::uint64_t now_ns);
   // What a thread is inside of now, when it is inside of anything.
   void pending(const capture::ThreadBlock& block, std::uint64_t now_ns);
   // What was said on the connections of each endpoint.
@@ -65,6 +63,7 @@ class CallWriter {
   void stack(capture::StackSums& sums, std::uint64_t thread);
   void event(const capture::CallEvent& event, std::uint64_t thread);
   void write_endpoint(trace::Call call, std::uint64_t object);
+  void set_interval(std::uint64_t begin_ns, std::uint64_t end_ns) { interval_begin_ = begin_ns < end_ns ? begin_ns : end_ns, interval_end_ = end_ns; }
   void announce_window(std::uint64_t now_ns);
   void write_turns(std::uint64_t id, capture::Turns& turns);
 
@@ -73,7 +72,9 @@ class CallWriter {
   Detail* detail_ = nullptr;
   DumpFile* dump_ = nullptr;
   std::uint64_t session_start_ns_ = 0;
-  std::uint64_t interval_begin_ = 0, interval_end_ = 0, advanced_ns_ = 0;
+  std::uint64_t interval_begin_ = 0, interval_end_ = 0;  // of the records being written
+  std::uint64_t previous_ns_ = 0, advanced_ns_ = 0;      // when the last epoch and this one began
+  std::uint64_t turns_ns_ = 0;                           // when turns were written last
   std::uint64_t calls_ = 0, blocked_ = 0, lost_ = 0, events_lost_ = 0;
   Counts latencies_{}, sizes_{};  // of the record being written: the stack below may be small
   struct Written {

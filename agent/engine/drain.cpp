@@ -59,7 +59,7 @@ void Drain::all_calls(bool all, std::uint64_t now_ns) {
     calls(*block, all, now_ns);
     if (all && block->announced && block->state.load(std::memory_order_acquire) == ThreadState::live) calls_->pending(*block, now_ns);
   }
-  if (all) calls_->groups();
+  if (all) calls_->groups(now_ns);
   calls_->turns(now_ns);
   calls_->advance(now_ns);
 }

@@ -14,9 +14,9 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include "agent/capture/endpoints.h"
 #include "agent/capture/sampling.h"
 #include "agent/capture/scope.h"
-#include "agent/capture/endpoints.h"
 #include "agent/engine/call_writer.h"
 #include "agent/engine/drain.h"
 #include "agent/engine/drain_lock.h"

@@ -20,7 +20,7 @@ constexpr std::uint64_t kCallsNs = 500'000'000;        // between two writings o
 
 // In the handler: no helper, so this thread's samples go to the dump at once.
 void Session::after_sample(ThreadBlock& thread) {
-  if (helper.running() || !is_this_process() || !lock_.try_lock()) return;  // a vfork child has this memory, not this /proc/self
+  if (helper.running() || !lock_.try_lock()) return;
   const std::uint64_t now = since_start();
   if (dump_.state() == DumpState::open || (worth_a_file() && open_dump())) {
     drain_.thread(thread, alone_until_ns_ == 0);
@@ -36,7 +36,7 @@ void Session::after_sample(ThreadBlock& thread) {
 // In a hook, every half second in a process with one thread: what a helper would do.
 void Session::write_calls(ThreadBlock& thread, std::uint64_t end_ticks) {
   call_due_.store(end_ticks + capture::tick_clock.from_ns(kCallsNs), std::memory_order_relaxed);
-  if (helper.running() || !lock_.try_lock()) return;
+  if (helper.running() || !is_this_process() || !lock_.try_lock()) return;  // a vfork child has this memory, not this /proc/self
   const std::uint64_t now = since_start();
   if (dump_.state() == DumpState::open || (worth_a_file() && open_dump())) {
     drain_.thread(thread, alone_until_ns_ == 0);
@@ -124,17 +124,19 @@ void Session::disarm_all() {
 
 AgentCost Session::cost() const {
   AgentCost cost{drain_.samples_of_ended(), drain_.handler_ns_of_ended(), helper.cpu_ns(), 0, 0};
-  std::uint64_t threads = 0;
+  std::uint64_t threads = 0, callers = 0;
   for (std::uint32_t slot = 0; slot < threads_.slots(); ++slot) {
     const ThreadBlock* block = threads_.at(slot);
     if (!block) continue;
     ++threads;
+    callers += block->calls.used();
     cost.handler_ns += block->handler_ns.load(std::memory_order_relaxed);
     if (block->state.load(std::memory_order_relaxed) == capture::ThreadState::live) cost.samples += block->samples.load(std::memory_order_relaxed);
   }
   constexpr std::uint64_t kHookNs = 3'000;  // CPU time of creating and ending a recorded thread, measured; docs/performance.md
-  cost.hook_ns = (threads_.started() - 1) * kHookNs;
-  cost.memory_bytes = threads * sizeof(ThreadBlock) + stacks_.resident_bytes() + unwinder.resident_bytes() + stack_writer_.resident_bytes();
+  constexpr std::uint64_t kCallNs = 32, kBlockedCallNs = 130;  // likewise, of a call that is timed
+  cost.hook_ns = (threads_.started() - 1) * kHookNs + call_writer_.calls() * kCallNs + call_writer_.blocked() * (kBlockedCallNs - kCallNs);
+  cost.memory_bytes = threads * (sizeof(ThreadBlock) - sizeof(capture::ThreadCalls)) + callers * sizeof(capture::ThreadCalls) + stacks_.resident_bytes() + unwinder.resident_bytes() + stack_writer_.resident_bytes();
   return cost;
 }
 

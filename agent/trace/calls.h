@@ -23,7 +23,7 @@ enum class EndpointKind : std::uint8_t {
 };
 
 // Of endpoints.
-inline constexpr std::uint32_t kLoopback = 1, kSynchronous = 2, kNonBlocking = 4, kNoDelay = 8, kNetworkFile = 16, kOwnPipe = 32;
+inline constexpr std::uint32_t kLoopback = 1, kSynchronous = 2, kNonBlocking = 4, kNoDelay = 8, kOwnPipe = 32;
 
 // Whether the object of a call is an endpoint; otherwise it is an address, or nothing.
 constexpr bool works_on_endpoint(CallGroup group) {
