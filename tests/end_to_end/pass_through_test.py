@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A recorded program must not notice, and neither must whoever uses it: its environment, descriptors, signals and exit status pass
 through the launcher unchanged. Whole programs are compared by tests/compatibility."""
+import fcntl
 import os
 import signal
 import subprocess
+import termios
 import unittest
 
 from recording import Scratch, clean_environment, find_program, preload_environment, record_command, run
@@ -47,9 +49,13 @@ class SignalTest(Scratch):
         self.assertEqual(process.communicate(timeout=20)[0], b"term\n")
 
     def test_interrupt_of_the_terminal_group(self):
-        """Ctrl-C reaches both; the program handles it, and its status is the result."""
-        process = self.start(["bash", "-c", self.READY], start_new_session=True)
-        os.killpg(process.pid, signal.SIGINT)
+        """Ctrl-C reaches launcher and program both; the program handles it, once, and its status is the result."""
+        terminal, end = os.openpty()
+        self.addCleanup(os.close, terminal)
+        self.addCleanup(os.close, end)
+        process = self.start(["bash", "-c", self.READY], start_new_session=True,
+                             preexec_fn=lambda: fcntl.ioctl(end, termios.TIOCSCTTY, 0))
+        os.write(terminal, b"\x03")
         self.assertEqual(process.communicate(timeout=20)[0], b"int\n")
         self.assertEqual(process.returncode, 5)
         self.assertTrue(self.dumps())
