@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "agent/capture/calls.h"
+#include "agent/capture/poisson.h"
 #include "agent/capture/ring.h"
 #include "agent/capture/unwind.h"
 
@@ -25,6 +26,13 @@ struct ThreadCounters {  // cumulative, as in thread_state
 };
 
 enum ThreadFlag : std::uint32_t { kThreadMain = 1, kThreadFoundLate = 2, kThreadUnsampled = 4 };  // as in thread.flags
+
+struct ThreadAllocations {
+  Random random;              // state 0: not seeded yet
+  std::uint32_t group;        // of Allocations, plus 1; 0: none yet
+  std::uint64_t until_sample; // exact mode: as ThreadLocal::allocation_budget in sampled mode
+  std::uint64_t last;         // exact mode: address of the block allocated last
+};
 
 struct ThreadBlock {
   std::atomic<ThreadState> state;
@@ -62,6 +70,7 @@ struct ThreadBlock {
   WalkCache* hook_cache;
 
   ThreadCalls calls;
+  ThreadAllocations allocations;
 };
 
 // Agent state of the running thread. Zero until its block is set.
@@ -73,6 +82,7 @@ struct ThreadLocal {
   std::uint32_t wait_mask;     // in a call that waits with a mask of its own: 1, once the signal was given back before: 2
   std::uint64_t wanted_mask;   // bits of our signals that the program believes it has blocked
   std::uint64_t waiting_set;   // of a sigwait under way, without our bit, which comes in when the signal is given back
+  std::uint64_t allocation_budget;  // bytes that pass unseen before the next allocation is looked at
   StackBounds stack_at_fork;   // of the thread that forked this process; zero in one that was executed
 };
 static_assert(sizeof(ThreadLocal) <= 128);

@@ -34,7 +34,7 @@ constinit Session session;
 
 namespace {
 
-constexpr std::uint32_t kMaxNodes = 384 * 1024;
+constexpr std::uint32_t kMaxNodes = 384 * 1024, kMaxNodesExact = 2048 * 1024;  // exact: every stack that allocates
 constexpr std::uint64_t kLockWaitNs = 200'000'000;
 
 // Under the drain lock, or before any other thread runs; static since a signal stack may be small.
@@ -97,18 +97,29 @@ bool Session::init_tables() {
   if (!page) return false;
   master_ = static_cast<std::atomic<std::uint32_t>*>(page);
   read_link("/proc/self/exe", executable_, sizeof executable_);
-  return code.init(executable_) && stacks_.init(kMaxNodes) && unwinder.init(code, stacks_) && threads_.init() &&
-         stack_writer_.init(code, stacks_, unwinder, dump_, kMaxNodes) && aggregate_.init() && detail_.init() &&
-         drain_.init(threads_, stack_writer_, aggregate_, detail_, dump_, call_writer_) && init_calls();
+  const std::uint32_t most_nodes = allocation_mode() == capture::AllocationMode::exact ? kMaxNodesExact : kMaxNodes;
+  return code.init(executable_) && stacks_.init(most_nodes) && unwinder.init(code, stacks_) && threads_.init() &&
+         stack_writer_.init(code, stacks_, unwinder, dump_, most_nodes) && aggregate_.init() && detail_.init() &&
+         drain_.init(threads_, stack_writer_, aggregate_, detail_, dump_, call_writer_) && init_calls() && init_allocations(most_nodes);
 }
 
 bool Session::init_calls() {
-  if (!options_.io) return true;
   char clocksource[64];
   const auto source = read_kernel_file("/sys/devices/system/clocksource/clocksource0/current_clocksource", clocksource, sizeof clocksource);
   capture::tick_clock.init(source == "tsc\n");
+  if (!options_.io) return true;
   call_writer_.init(endpoints, stack_writer_, detail_, dump_);
   return endpoints.init() && descriptors.init();
+}
+
+capture::AllocationMode Session::allocation_mode() const {
+  const std::string_view mode(options_.alloc);
+  return mode == "off" ? capture::AllocationMode::off : mode == "exact" ? capture::AllocationMode::exact : capture::AllocationMode::sampled;
+}
+
+bool Session::init_allocations(std::uint32_t most_nodes) {
+  allocation_writer_.init(allocations, stack_writer_, dump_);
+  return allocations.init(allocation_mode(), options_.alloc_interval, most_nodes);
 }
 
 bool Session::install_handler() {
@@ -145,6 +156,7 @@ void Session::adopt_main_thread() {
   block->stack = thread_local_state.stack_at_fork.high ? thread_local_state.stack_at_fork : initial_stack();
   block->state.store(ThreadState::live, std::memory_order_release);
   thread_local_state.block = block;
+  allocations.begin_thread(*block);
 }
 
 // The common part of a start and of a forked child: a recording of the calling thread and whatever it creates.
@@ -159,6 +171,7 @@ void Session::begin_recording() {
   ThreadBlock* block = thread_local_state.block;
   if (!lazy_ && options_.delay_ns == 0) open_dump();
   call_writer_.begin(started_ns_);
+  allocation_writer_.begin();
   call_due_.store(0, std::memory_order_relaxed);
   master_->store(switches(), std::memory_order_release);
   capture::master_switch = master_;
@@ -290,6 +303,7 @@ void Session::write_last_records(EndReason reason, std::uint64_t status) {
   if (was_full) dump_.append(trace::Note{now, "the dump reached its size limit (--max-size) or the disk was full: recording stopped early"});
   drain_.all_threads(!helper.running() && alone_until_ns_ == 0);
   if (options_.io) drain_.all_calls(true, now);
+  allocation_writer_.write_all(now);
   thread_sampler_.sample_all(now);
   drain_.flush(now);
   drain_.write_groups(now);
@@ -299,6 +313,7 @@ void Session::write_last_records(EndReason reason, std::uint64_t status) {
   if (stack_writer_.take_unknown_code()) write_executable_mappings(dump_);
   system_sampler_.sample(dump_, now, live_threads());
   governor_.write(dump_, now, cost());
+  if (allocations.lost()) dump_.append(trace::Loss{now, "allocations", allocations.lost()});
   if (call_writer_.lost()) dump_.append(trace::Loss{now, "objects of calls", call_writer_.lost()});
   if (call_writer_.events_lost()) dump_.append(trace::Loss{now, "call events", call_writer_.events_lost()});
   if (drain_.lost_records()) dump_.append(trace::Loss{now, "records", drain_.lost_records()});

@@ -14,9 +14,11 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include "agent/capture/allocations.h"
 #include "agent/capture/endpoints.h"
 #include "agent/capture/sampling.h"
 #include "agent/capture/scope.h"
+#include "agent/engine/allocation_writer.h"
 #include "agent/engine/call_writer.h"
 #include "agent/engine/drain.h"
 #include "agent/engine/drain_lock.h"
@@ -93,11 +95,14 @@ class Session {
   capture::Unwinder unwinder;
   capture::Endpoints endpoints;
   capture::Descriptors descriptors;
+  capture::Allocations allocations;
 
  private:
   friend class Helper;
   bool init_tables();
   bool init_calls();
+  bool init_allocations(std::uint32_t most_nodes);
+  capture::AllocationMode allocation_mode() const;
   bool begin_dormant();
   void wake();
   void forget_parent();
@@ -132,6 +137,7 @@ class Session {
   CpuAggregate aggregate_;
   Detail detail_;
   CallWriter call_writer_;
+  AllocationWriter allocation_writer_;
   Drain drain_;
   ThreadSampler thread_sampler_;
   SystemSampler system_sampler_;

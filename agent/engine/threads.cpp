@@ -71,6 +71,7 @@ void Session::begin_thread(ThreadBlock* block) {
   thread_local_state.wanted_mask = block->inherited_mask;
   if (size < kSmallestSampledStack || !arm(*block)) block->flags |= capture::kThreadUnsampled;
   signals_in_new_thread(block->inherits_given_back);
+  allocations.begin_thread(*block);
   block->state.store(ThreadState::live, std::memory_order_release);
 }
 
@@ -85,6 +86,7 @@ void Session::end_thread() {
   block->end_ns = capture::monotonic_ns();
   const bool long_lived = block->end_ns - block->start_ns > kLongLivedNs;
   read_own_counters(*block, long_lived, run_delay_ == RunDelaySource::schedstat);
+  allocations.end_thread(*block);
   thread_local_state.block = nullptr;
   block->state.store(ThreadState::ended, std::memory_order_release);
   // Collect it at once where that needs no waiting, so that a program which makes threads by the thousand does not pile up

@@ -78,6 +78,7 @@ bool Session::tick() {
 void Session::drain(std::uint64_t now_ns) {
   drain_.all_threads(false);
   if (options_.io) drain_.all_calls(false, now_ns);
+  allocations.look_for_peak();
   if (now_ns - drain_.last_flush_ns() >= kFlushNs) drain_.flush(now_ns);
   detail_.close_windows(dump_, now_ns);
 }
@@ -86,6 +87,7 @@ void Session::every_second(std::uint64_t now_ns) {
   last_second_ns_ = now_ns;
   ++seconds_;
   drain_.write_groups(now_ns);
+  allocation_writer_.write_changed(now_ns);
   thread_sampler_.sample(now_ns, started_ns_, kThreadBudgetNs);
   system_sampler_.sample(dump_, now_ns, live_threads());
   stack_writer_.write_unloads(now_ns);
@@ -136,7 +138,10 @@ AgentCost Session::cost() const {
   constexpr std::uint64_t kHookNs = 3'000;  // CPU time of creating and ending a recorded thread, measured; docs/performance.md
   constexpr std::uint64_t kCallNs = 32, kBlockedCallNs = 130;  // likewise, of a call that is timed
   cost.hook_ns = (threads_.started() - 1) * kHookNs + call_writer_.calls() * kCallNs + call_writer_.blocked() * (kBlockedCallNs - kCallNs);
-  cost.memory_bytes = threads * (sizeof(ThreadBlock) - sizeof(capture::ThreadCalls)) + callers * sizeof(capture::ThreadCalls) + stacks_.resident_bytes() + unwinder.resident_bytes() + stack_writer_.resident_bytes();
+  const capture::Allocations::Totals heap = allocation_writer_.totals();
+  constexpr std::uint64_t kAllocationNs = 30, kSampleNs = 300;  // of a block or a free with --alloc exact; of a sampled block and its free
+  cost.hook_ns += (allocations.exact() ? (heap.blocks + heap.freed_blocks) * kAllocationNs : 0) + heap.samples * kSampleNs;
+  cost.memory_bytes = allocations.resident_bytes() + threads * (sizeof(ThreadBlock) - sizeof(capture::ThreadCalls)) + callers * sizeof(capture::ThreadCalls) + stacks_.resident_bytes() + unwinder.resident_bytes() + stack_writer_.resident_bytes();
   return cost;
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "agent/trace/decode.h"
+#include "analyzers/model/allocation_tables.h"
 #include "analyzers/model/call_tables.h"
 
 namespace tailback::analyzers {
@@ -112,6 +113,7 @@ struct Recording {
   std::vector<trace::SystemState> system;
   std::vector<trace::CgroupState> cgroup;
   CallTables calls;                              // waiting and I/O
+  AllocationTables allocations;                  // the heap
 
   std::uint64_t duration_ns = 0;                 // from start to the last time seen in any record
   bool complete = false;                         // ended in order

@@ -68,6 +68,10 @@ class RecordingReader {
   void operator()(const trace::Wake& event);
   void operator()(const trace::StillBlocked& event);
   void operator()(const trace::RequestTurns& event);
+  void operator()(const trace::AllocationSite& event);
+  void operator()(const trace::AllocationSamples& event);
+  void operator()(const trace::HeapState& event);
+  void operator()(const trace::AllocatorState& event);
 
   // Sorts and joins what needs all records. Call once, after the last event.
   void finish();
@@ -82,6 +86,7 @@ class RecordingReader {
   // Whether an interval's sums count: its middle lies in the window. False as well for one that cannot be.
   bool counts_interval(std::uint64_t end_ms, std::uint64_t span_ms);
   bool sees_call(std::uint64_t t, std::uint64_t thread);
+  bool sees_heap(std::uint64_t t);
   StackId stack_of(std::uint64_t id);
   StackId unknown_caller();
   // The row of a thread, made up (found late) when its own record is missing. kNone: an impossible id.
@@ -104,6 +109,7 @@ class RecordingReader {
   std::vector<std::uint64_t> name_times_;  // of the threads' last names
   std::map<GroupKey, std::size_t> groups_;
   std::map<std::string, std::size_t, std::less<>> losses_;
+  std::unordered_map<StackId, std::size_t> site_rows_, sample_rows_;
   std::size_t states_ = 0;
   std::uint64_t state_spacing_ = 0;
   std::uint64_t straddling_ns_ = 0;
