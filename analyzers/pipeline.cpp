@@ -40,6 +40,7 @@ void keep_totals(Recording& recording) {
   recording.frame_infos = {};
   recording.symbols = {};
   recording.calls = {};
+  recording.allocations = {};
 }
 
 // Reads all dumps; the one with most CPU time becomes the model's recording. What cannot be read is told by that one.
@@ -112,6 +113,7 @@ std::unique_ptr<Model> load_model(const std::vector<std::string>& dumps, const A
   model->cpu = CpuProfile::build(model->recording, *model->symbols);
   model->timeline = timeline.get();
   model->waits = Waits::build(model->recording, model->timeline);
+  model->heap = Heap::build(model->recording);
   return model;
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "analyzers/model/cpu_profile.h"
+#include "analyzers/model/heap.h"
 #include "analyzers/model/recording.h"
 #include "analyzers/model/symbols.h"
 #include "analyzers/model/timeline.h"
@@ -18,6 +19,7 @@ struct Model {
   CpuProfile cpu;      // CPU time by stack, function, line and thread group; sums equal the CPU clocks
   Timeline timeline;   // each thread second by second: running, runnable, else; and the machine beside it
   Waits waits;         // each thread's time while it does not run; calls by endpoint and place
+  Heap heap;           // allocations by site
   std::vector<Recording> others;  // further processes of the same recording (children), for totals
 };
 
