@@ -27,7 +27,7 @@ std::uint64_t usable_bytes(void* block) {
 
 }  // namespace
 
-AllocationCall::AllocationCall(std::uint64_t bytes) : bytes_(bytes) {
+AllocationCall::AllocationCall(std::uint64_t bytes, const capture::Registers& caller) : bytes_(bytes), caller_(caller) {
   if (capture::passes_unseen(bytes)) return;
   const Scope scope;
   if (!scope.on() || !scope.thread() || session.allocations.mode() == capture::AllocationMode::off) {
@@ -44,7 +44,7 @@ void* AllocationCall::done(void* block, bool reallocated, std::uint64_t moved_by
   if (!thread_ || !block) return block;
   const std::uint64_t end = begin_ ? tick_clock.now() : 0;
   const Scope scope;
-  if (scope.on()) session.allocations.add(*thread_, {block, bytes_, begin_, end, reallocated, moved_bytes});
+  if (scope.on()) session.allocations.add(*thread_, {caller_, block, bytes_, begin_, end, reallocated, moved_bytes});
   return block;
 }
 
@@ -63,7 +63,7 @@ void FreeCall::done() {
   if (scope.on()) session.allocations.add_free_time(known_.sample, tick_clock.to_ns(end - begin_));
 }
 
-ReallocationCall::ReallocationCall(void* block, std::uint64_t bytes) : old_(block), call_(bytes) {
+ReallocationCall::ReallocationCall(void* block, std::uint64_t bytes, const capture::Registers& caller) : old_(block), call_(bytes, caller) {
   if (!block) return;
   const Scope scope;
   if (!scope.on()) return;

@@ -15,14 +15,15 @@ using tailback::preload::ReallocationCall;
 
 namespace {
 
-// The slow ways stand apart, so that the quick ones are a few instructions and a jump.
+// The slow ways stand apart, so that the quick ones are a few instructions and a jump: with that jump, what called the hook is what
+// called these.
 [[gnu::noinline]] void* seen_malloc(std::size_t bytes) {
-  AllocationCall call(bytes);
+  AllocationCall call(bytes, TAILBACK_CALLER);
   return call.done(TAILBACK_REAL(malloc)(bytes));
 }
 
 [[gnu::noinline]] void* seen_calloc(std::size_t count, std::size_t each) {
-  AllocationCall call(count * each);
+  AllocationCall call(count * each, TAILBACK_CALLER);
   return call.done(TAILBACK_REAL(calloc)(count, each));
 }
 
@@ -33,7 +34,7 @@ namespace {
 }
 
 [[gnu::noinline]] void* seen_realloc(void* block, std::size_t bytes) {
-  ReallocationCall call(block, bytes);
+  ReallocationCall call(block, bytes, TAILBACK_CALLER);
   return call.done(TAILBACK_REAL(realloc)(block, bytes));
 }
 
@@ -61,28 +62,28 @@ TAILBACK_HOOK void* realloc(void* block, std::size_t bytes) {
 }
 
 TAILBACK_HOOK void* memalign(std::size_t alignment, std::size_t bytes) {
-  AllocationCall call(bytes);
+  AllocationCall call(bytes, TAILBACK_CALLER);
   return call.done(TAILBACK_REAL(memalign)(alignment, bytes));
 }
 
 TAILBACK_HOOK void* aligned_alloc(std::size_t alignment, std::size_t bytes) {
-  AllocationCall call(bytes);
+  AllocationCall call(bytes, TAILBACK_CALLER);
   return call.done(TAILBACK_REAL(aligned_alloc)(alignment, bytes));
 }
 
 TAILBACK_HOOK int posix_memalign(void** block, std::size_t alignment, std::size_t bytes) {
-  AllocationCall call(bytes);
+  AllocationCall call(bytes, TAILBACK_CALLER);
   const int error = TAILBACK_REAL(posix_memalign)(block, alignment, bytes);
   if (error == 0) call.done(*block);
   return error;
 }
 
 TAILBACK_HOOK void* valloc(std::size_t bytes) {
-  AllocationCall call(bytes);
+  AllocationCall call(bytes, TAILBACK_CALLER);
   return call.done(TAILBACK_REAL(valloc)(bytes));
 }
 
 TAILBACK_HOOK void* pvalloc(std::size_t bytes) {
-  AllocationCall call(bytes);
+  AllocationCall call(bytes, TAILBACK_CALLER);
   return call.done(TAILBACK_REAL(pvalloc)(bytes));
 }

@@ -3,6 +3,8 @@
 
 #include <bit>
 
+#include "agent/capture/sampling.h"
+
 namespace tailback::capture {
 
 namespace {
@@ -83,6 +85,7 @@ bool Allocations::init(AllocationMode mode, std::uint64_t interval, std::uint32_
     site_of_node_ = map_numbers<std::atomic<std::uint32_t>>(most_nodes + 1);
     site_stacks_ = map_numbers<StackId>(kMostSites);
     if (!site_of_node_ || !site_stacks_ || !live_.init(kMostLive)) return false;
+    prefer_large_pages(site_of_node_, (most_nodes + 1ull) * sizeof *site_of_node_);
     free_filter = {&all_known, 0};
   } else {
     auto* bytes = map_numbers<std::atomic<std::uint8_t>>(FreeFilter::kBytes);
@@ -168,6 +171,7 @@ SiteCounters* Allocations::counters_of(Group& group, SiteId site) {
   if (!counters) {
     SiteCounters* mapped = map_numbers<SiteCounters>(kMostSites);
     if (!mapped) return nullptr;
+    prefer_large_pages(mapped, kMostSites * sizeof(SiteCounters));
     if (group.counters.compare_exchange_strong(counters, mapped, std::memory_order_acq_rel)) counters = mapped;
     else unmap_pages(mapped, kMostSites * sizeof(SiteCounters));
   }
@@ -237,7 +241,7 @@ void Allocations::add_sample(ThreadBlock& thread, const NewBlock& block, StackId
 }
 
 void Allocations::add(ThreadBlock& thread, const NewBlock& block) {
-  const StackId stack = stack_of_call(thread);
+  const StackId stack = sampling.unwinder->walk(block.caller, false, thread.stack, {}, *thread.hook_cache).stack;
   const bool sampled = block.end != 0;
   if (exact()) add_exact(thread, block, stack, sampled);
   if (sampled) add_sample(thread, block, stack);
@@ -272,6 +276,7 @@ void Allocations::count_free(ThreadBlock* thread, const LiveBlock& block) {
   if (!sums) return;
   const std::uint32_t peak = peak_.load(kRelaxed);
   const bool temporary = thread && thread->allocations.last == block.address();
+  if (temporary) thread->allocations.last = 0;
   if (&group == &groups_[kGroups - 1]) count_gone<true>(*sums, block.bytes(), temporary, peak);
   else count_gone<false>(*sums, block.bytes(), temporary, peak);
   note_live(group, -static_cast<std::int64_t>(block.bytes()));

@@ -24,15 +24,14 @@ using SiteId = std::uint32_t;  // 0 none
 
 // Exact sums of one site, as far as one group of threads did it. Blocks may be freed by another group than allocated them: only sums
 // over all groups say what is live.
-struct SiteCounters {
+struct alignas(64) SiteCounters {
   std::uint64_t blocks, bytes, freed_blocks, freed_bytes;
   std::int64_t bytes_at_peak;   // live when peak number `peak` was reached
   std::uint32_t peak;
   std::uint32_t temporary;      // freed before the same thread allocated again
   std::uint32_t reallocations;  // blocks that came from realloc of another
-  std::uint32_t reserved;
 };
-static_assert(sizeof(SiteCounters) <= 64);
+static_assert(sizeof(SiteCounters) == 64);
 
 // Estimated sums of one site, from its samples; "weighted": each sample counts for what it stands for. Written by any thread.
 struct SiteSamples {
@@ -76,6 +75,7 @@ enum class AllocationMode : std::uint32_t { off, sampled, exact };
 
 // One call of an allocation function.
 struct NewBlock {
+  Registers caller;               // as it is when the function returns
   void* at;
   std::uint64_t bytes;
   std::uint64_t begin, end;       // ticks around the allocator's work; 0: not timed
@@ -101,6 +101,11 @@ class Allocations {
   // A thread begins, and ends: its further frees are seen all the same.
   void begin_thread(ThreadBlock& thread);
   void end_thread(ThreadBlock& thread);
+  // A second thread is about to be.
+  void expect_threads() {
+    live_.share();
+    sampled_.share();
+  }
   // Whether a block that did not pass unseen is a sample, to be timed.
   bool is_sampled(ThreadBlock& thread, std::uint64_t bytes);
   void add(ThreadBlock& thread, const NewBlock& block);

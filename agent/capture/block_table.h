@@ -16,27 +16,34 @@
 
 namespace tailback::capture {
 
+// A lock whose release is a plain store: waiters may miss the wake-up and look again after a millisecond.
 class ShardLock {
  public:
   void lock() {
     std::uint32_t expected = 0;
-    if (word_.compare_exchange_strong(expected, 1, std::memory_order_acquire)) [[likely]] return;
-    wait();
+    if (!held_.compare_exchange_strong(expected, 1, std::memory_order_acquire)) [[unlikely]] wait();
   }
   void unlock() {
-    if (word_.exchange(0, std::memory_order_release) == 2) [[unlikely]] sys::call(__NR_futex, sys::arg(&word_), FUTEX_WAKE_PRIVATE, 1);
+    held_.store(0, std::memory_order_release);
+    if (waiters_.load(std::memory_order_relaxed)) [[unlikely]] sys::call(__NR_futex, sys::arg(&held_), FUTEX_WAKE_PRIVATE, 1);
   }
 
  private:
+  bool take() {
+    std::uint32_t expected = 0;
+    return held_.load(std::memory_order_relaxed) == 0 && held_.compare_exchange_strong(expected, 1, std::memory_order_acquire);
+  }
   [[gnu::noinline]] void wait() {
     for (int spins = 0; spins < 100; ++spins) {
-      std::uint32_t expected = 0;
-      if (word_.compare_exchange_weak(expected, 1, std::memory_order_acquire)) return;
+      if (take()) return;
       __builtin_ia32_pause();
     }
-    while (word_.exchange(2, std::memory_order_acquire) != 0) sys::call(__NR_futex, sys::arg(&word_), FUTEX_WAIT_PRIVATE, 2, 0);
+    constexpr struct { long seconds, nanoseconds; } kMillisecond{0, 1'000'000};
+    waiters_.fetch_add(1, std::memory_order_relaxed);
+    while (!take()) sys::call(__NR_futex, sys::arg(&held_), FUTEX_WAIT_PRIVATE, 1, sys::arg(&kMillisecond));
+    waiters_.fetch_sub(1, std::memory_order_relaxed);
   }
-  std::atomic<std::uint32_t> word_{0};  // 0 free, 1 held, 2 held and waited for
+  std::atomic<std::uint32_t> held_{0}, waiters_{0};
 };
 
 template <class Entry>
@@ -51,24 +58,23 @@ class BlockTable {
     return shards_ != nullptr;
   }
   void after_fork() { mapped_.store(0, std::memory_order_relaxed); }
+  // While only one thread uses the table it takes no locks. Said before a second one comes to be; there is no way back.
+  void share() { shared_.store(true, std::memory_order_relaxed); }
 
   // False: no room. An entry of the same address is overwritten: its free was not seen.
   bool insert(const Entry& entry) {
     Shard& shard = shard_of(entry.address());
-    shard.lock.lock();
+    const Hold hold(*this, shard);
     const bool room = shard.used * 2 < shard.capacity || grow(shard);
     if (room) put(shard, entry);
-    shard.lock.unlock();
     return room;
   }
 
   // Removes the entry of an address; false when there is none.
   bool take(std::uint64_t address, Entry& taken) {
     Shard& shard = shard_of(address);
-    shard.lock.lock();
-    const bool found = shard.used && remove(shard, address, taken);
-    shard.lock.unlock();
-    return found;
+    const Hold hold(*this, shard);
+    return shard.used && remove(shard, address, taken);
   }
 
   // Visits all entries, one shard at a time under its lock: visit(entry) must not enter the table.
@@ -76,10 +82,9 @@ class BlockTable {
   void for_each(Visit&& visit) {
     for (std::uint32_t i = 0; i < kShards; ++i) {
       Shard& shard = shards_[i];
-      shard.lock.lock();
+      const Hold hold(*this, shard);
       for (std::uint32_t slot = 0; slot < shard.capacity; ++slot)
         if (shard.entries[slot].address()) visit(shard.entries[slot]);
-      shard.lock.unlock();
     }
   }
 
@@ -91,6 +96,21 @@ class BlockTable {
     ShardLock lock;
     std::uint32_t used, capacity;  // capacity is a power of two
     Entry* entries;
+  };
+
+  class Hold {
+   public:
+    Hold(const BlockTable& table, Shard& shard) : lock_(table.shared_.load(std::memory_order_relaxed) ? &shard.lock : nullptr) {
+      if (lock_) lock_->lock();
+    }
+    ~Hold() {
+      if (lock_) lock_->unlock();
+    }
+    Hold(const Hold&) = delete;
+    Hold& operator=(const Hold&) = delete;
+
+   private:
+    ShardLock* lock_;
   };
 
   static std::uint64_t mix(std::uint64_t key) { return key * 0x9e3779b97f4a7c15u; }
@@ -147,6 +167,7 @@ class BlockTable {
   }
 
   Shard* shards_ = nullptr;
+  std::atomic<bool> shared_{false};
   std::uint64_t most_in_shard_ = 0;
   std::atomic<std::uint64_t> mapped_{0};
 };

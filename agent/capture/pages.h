@@ -25,6 +25,13 @@ inline void* map_own_pages(std::size_t size) {
   return pages && !sys::failed(sys::madvise(pages, round_to_pages(size), kWipeOnFork)) ? pages : nullptr;
 }
 
+// Of a table that is filled at random: large pages, where the kernel has them, spare most of the faults and address translations. They
+// are resident in steps of 2 MiB.
+inline void prefer_large_pages(void* pages, std::size_t size) {
+  constexpr int kHugePage = 14;
+  sys::madvise(pages, round_to_pages(size), kHugePage);
+}
+
 inline void unmap_pages(void* at, std::size_t size) {
   if (at) sys::munmap(at, round_to_pages(size));
 }

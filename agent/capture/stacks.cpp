@@ -22,6 +22,12 @@ bool StackTable::init(std::uint32_t max_nodes) {
   return true;
 }
 
+void StackTable::prefer_large_pages() {
+  capture::prefer_large_pages(nodes_, (max_nodes_ + 1ull) * sizeof(StackNode));
+  capture::prefer_large_pages(slots_, (index_.mask + 1ull) * sizeof *slots_);
+  capture::prefer_large_pages(hashes_, (max_nodes_ + 1ull) * sizeof *hashes_);
+}
+
 void StackTable::reset() {
   sys::madvise(nodes_, round_to_pages((max_nodes_ + 1ull) * sizeof(StackNode)), MADV_DONTNEED);
   sys::madvise(slots_, round_to_pages((index_.mask + 1ull) * sizeof *slots_), MADV_DONTNEED);

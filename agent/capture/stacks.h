@@ -25,6 +25,9 @@ class StackTable {
   // Reserves the memory for at most `max_nodes` nodes. Not thread-safe; call once before use. False: no memory.
   bool init(std::uint32_t max_nodes);
 
+  // Of a table that will be large.
+  void prefer_large_pages();
+
   // In the child after fork, where the nodes' pages are wiped.
   void after_fork();
 

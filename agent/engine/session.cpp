@@ -119,6 +119,7 @@ capture::AllocationMode Session::allocation_mode() const {
 
 bool Session::init_allocations(std::uint32_t most_nodes) {
   allocation_writer_.init(allocations, stack_writer_, dump_);
+  if (allocation_mode() == capture::AllocationMode::exact) stacks_.prefer_large_pages();
   return allocations.init(allocation_mode(), options_.alloc_interval, most_nodes);
 }
 
