@@ -19,7 +19,8 @@ __attribute__((constructor)) void start() {
   dl_find_object own;
   if (_dl_find_object(reinterpret_cast<void*>(&start), &own) == 0)
     session.unwinder.hide({reinterpret_cast<std::uint64_t>(own.dlfo_map_start), reinterpret_cast<std::uint64_t>(own.dlfo_map_end)});
-  session.start(environ, {TAILBACK_REAL(sigaction), TAILBACK_REAL(pthread_create)});
+  constexpr std::uint32_t kMalloc = tailback::real::gnu_hash("malloc");
+  session.start(environ, {TAILBACK_REAL(sigaction), TAILBACK_REAL(pthread_create), tailback::real::defined_before("malloc", kMalloc)});
   if (!session.followed()) return;
   // Children that libc starts by itself (system, popen) get the environment as it is: it is to say whose children they are.
   tailback::engine::ExecEnvironment children(environ);

@@ -66,6 +66,27 @@ int __open_2(const char* path, int flags);
 int __open64_2(const char* path, int flags);
 int __openat_2(int dir, const char* path, int flags);
 int __openat64_2(int dir, const char* path, int flags);
+// operator new and delete by their mangled names: the hooks are no C++ operators of this library.
+void* _Znwm(std::size_t bytes);
+void* _Znam(std::size_t bytes);
+void* _ZnwmRKSt9nothrow_t(std::size_t bytes, const void* nothrow);
+void* _ZnamRKSt9nothrow_t(std::size_t bytes, const void* nothrow);
+void* _ZnwmSt11align_val_t(std::size_t bytes, std::size_t alignment);
+void* _ZnamSt11align_val_t(std::size_t bytes, std::size_t alignment);
+void* _ZnwmSt11align_val_tRKSt9nothrow_t(std::size_t bytes, std::size_t alignment, const void* nothrow);
+void* _ZnamSt11align_val_tRKSt9nothrow_t(std::size_t bytes, std::size_t alignment, const void* nothrow);
+void _ZdlPv(void* block);
+void _ZdaPv(void* block);
+void _ZdlPvm(void* block, std::size_t bytes);
+void _ZdaPvm(void* block, std::size_t bytes);
+void _ZdlPvRKSt9nothrow_t(void* block, const void* nothrow);
+void _ZdaPvRKSt9nothrow_t(void* block, const void* nothrow);
+void _ZdlPvSt11align_val_t(void* block, std::size_t alignment);
+void _ZdaPvSt11align_val_t(void* block, std::size_t alignment);
+void _ZdlPvmSt11align_val_t(void* block, std::size_t bytes, std::size_t alignment);
+void _ZdaPvmSt11align_val_t(void* block, std::size_t bytes, std::size_t alignment);
+void _ZdlPvSt11align_val_tRKSt9nothrow_t(void* block, std::size_t alignment, const void* nothrow);
+void _ZdaPvSt11align_val_tRKSt9nothrow_t(void* block, std::size_t alignment, const void* nothrow);
 }
 
 namespace tailback::real {

@@ -87,6 +87,24 @@ void find_objects() {
   objects.count = count;
 }
 
+const char* defined_before(const char* name, std::uint32_t hash) {
+  dl_find_object own;
+  if (_dl_find_object(reinterpret_cast<void*>(&find_objects), &own) != 0) return nullptr;
+  const link_map* object = own.dlfo_link_map;
+  while (object->l_prev) object = object->l_prev;
+  for (; object && object != own.dlfo_link_map; object = object->l_next) {
+    const Tables tables = tables_of(*object);
+    if (tables.hash && tables.symbols && tables.names && find(tables, name, hash)) return object->l_name;
+  }
+  return nullptr;
+}
+
+bool same_object(const void* a, const void* b) {
+  dl_find_object first, second;
+  return _dl_find_object(const_cast<void*>(a), &first) == 0 && _dl_find_object(const_cast<void*>(b), &second) == 0 &&
+         first.dlfo_link_map == second.dlfo_link_map;
+}
+
 void* next_definition(const char* name, std::uint32_t hash) {
   find_objects();
   for (int i = 0; i < objects.count; ++i) {

@@ -19,4 +19,11 @@ void find_objects();
 
 void* next_definition(const char* name, std::uint32_t hash);
 
+// The path of the object that defines a function and is searched before this library, so that hooks of that name are never reached:
+// "" for the executable; nullptr when there is none. Before there is a second thread.
+const char* defined_before(const char* name, std::uint32_t hash);
+
+// Whether two addresses lie in the same loaded object.
+bool same_object(const void* a, const void* b);
+
 }  // namespace tailback::real

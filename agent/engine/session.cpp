@@ -113,6 +113,7 @@ bool Session::init_calls() {
 }
 
 capture::AllocationMode Session::allocation_mode() const {
+  if (real_.hidden_allocator) return capture::AllocationMode::off;
   const std::string_view mode(options_.alloc);
   return mode == "off" ? capture::AllocationMode::off : mode == "exact" ? capture::AllocationMode::exact : capture::AllocationMode::sampled;
 }
@@ -237,6 +238,15 @@ bool Session::open_dump() {
   return true;
 }
 
+void Session::write_hidden_allocator() {
+  if (!real_.hidden_allocator || std::string_view(options_.alloc) == "off") return;
+  Text text(text_buffer, sizeof text_buffer);
+  text.add("allocations are not recorded: malloc is defined in ").add(*real_.hidden_allocator ? real_.hidden_allocator : executable_);
+  text.add(*real_.hidden_allocator ? ", which is preloaded before libtailback.so; name it after libtailback.so in LD_PRELOAD"
+                                   : " itself and cannot be seen from outside; link the allocator as a shared library to have them recorded");
+  dump_.append(trace::Note{since_start(), text.view()});
+}
+
 void Session::write_preamble() {
   const utsname& names = read_machine_names();
   trace::Session record;
@@ -260,6 +270,7 @@ void Session::write_preamble() {
     text.add("the value of ").add(options_.rejected).add(" could not be read; the default was used");
     dump_.append(trace::Note{since_start(), text.view()});
   }
+  write_hidden_allocator();
   const MachineFacts facts = read_machine_facts();
   run_delay_ = probe_run_delay_source();
   char clocksource[64];

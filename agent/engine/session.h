@@ -29,10 +29,11 @@
 
 namespace tailback::engine {
 
-// The program's libc as the agent calls it, past the hooks.
+// The program's libc as the agent calls it, past the hooks, and what is known of its surroundings.
 struct RealCalls {
   int (*sigaction)(int, const struct sigaction*, struct sigaction*);
   int (*pthread_create)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
+  const char* hidden_allocator = nullptr;  // path of an object whose malloc is found before ours, "" for the executable; nullptr: none
 };
 
 enum class EndReason { exit = 0, quick_exit = 1, duration = 2, stopped = 3, exec = 4 };
@@ -115,6 +116,7 @@ class Session {
   bool worth_a_file() const;
   void expand_output(char* path, std::size_t size) const;
   void write_preamble();
+  void write_hidden_allocator();
   void write_failure(const char* what, long error);
   void begin_recording();
   void drain(std::uint64_t now_ns);
