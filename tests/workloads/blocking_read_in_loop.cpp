@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Blocks from a source that needs 9 ms for each, a process at the other end of two pipes: bad asks for a block, waits for it and
-// works on it, over and over; fixed asks for the next block before it works on this one.
+// Blocks from a source that needs 5 ms for each, less than the work on one, a process at the other end of two pipes: bad asks for a
+// block, waits for it and works on it, over and over; fixed asks for the next block before it works on this one.
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,7 +13,7 @@
 namespace {
 
 constexpr std::uint64_t kBlocks = 120;
-constexpr std::chrono::milliseconds kDelay{9};
+constexpr std::chrono::milliseconds kDelay{5};
 using Clock = std::chrono::steady_clock;
 using Block = std::array<std::uint64_t, 256>;  // less than a pipe takes at once: reads and writes are whole
 
@@ -76,7 +76,7 @@ class Source {
 
 [[gnu::noinline]] std::uint64_t work_on(const Block& block) {
   std::uint64_t value = 0;
-  for (int i = 0; i < 1'500'000; ++i) value = workload::mix(value + block[static_cast<std::size_t>(i) % block.size()]);
+  for (int i = 0; i < 1'900'000; ++i) value = workload::mix(value + block[static_cast<std::size_t>(i) % block.size()]);
   return value;
 }
 

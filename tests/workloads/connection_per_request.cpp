@@ -19,10 +19,16 @@ constexpr std::uint64_t kRequests = 22'000, kLast = ~0ull;
   return request;
 }
 
+cpu_set_t allowed_cpus() {
+  cpu_set_t allowed;
+  workload::require(sched_getaffinity(0, sizeof allowed, &allowed) == 0, "sched_getaffinity");
+  return allowed;
+}
+
 // The calling process stays on the `place`-th of the CPUs that it may use.
 void keep_to_cpu(int place) {
-  cpu_set_t allowed, chosen;
-  workload::require(sched_getaffinity(0, sizeof allowed, &allowed) == 0, "sched_getaffinity");
+  const cpu_set_t allowed = allowed_cpus();
+  cpu_set_t chosen;
   place %= CPU_COUNT(&allowed);
   CPU_ZERO(&chosen);
   for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
@@ -30,22 +36,23 @@ void keep_to_cpu(int place) {
   workload::require(sched_setaffinity(0, sizeof chosen, &chosen) == 0, "sched_setaffinity");
 }
 
-// Tries a call that does not wait until it has something to say.
+// Tries a call that does not wait until it has something to say; with a client on the same CPU, it lets that go on meanwhile.
 template <class Call>
-auto insist(Call call) {
+auto insist(bool alone, Call call) {
   auto result = call();
-  for (; result < 0 && errno == EAGAIN; result = call()) sched_yield();
+  for (; result < 0 && errno == EAGAIN; result = call())
+    if (!alone) sched_yield();
   return result;
 }
 
 // One connection after the other, each as long as its client keeps it.
-void serve(const workload::Socket& listener) {
+void serve(const workload::Socket& listener, bool alone) {
   workload::require(fcntl(listener.descriptor(), F_SETFL, O_NONBLOCK) == 0, "O_NONBLOCK");
   for (bool open = true; open;) {
-    const workload::Socket connection(insist([&] { return accept4(listener.descriptor(), nullptr, nullptr, SOCK_CLOEXEC); }));
+    const workload::Socket connection(insist(alone, [&] { return accept4(listener.descriptor(), nullptr, nullptr, SOCK_CLOEXEC); }));
     workload::require(connection.descriptor() >= 0, "accept");
     std::uint64_t request = 0;
-    while (insist([&] { return recv(connection.descriptor(), &request, sizeof request, MSG_DONTWAIT); }) == static_cast<ssize_t>(sizeof request)) {
+    while (insist(alone, [&] { return recv(connection.descriptor(), &request, sizeof request, MSG_DONTWAIT); }) == static_cast<ssize_t>(sizeof request)) {
       open = open && request != kLast;
       workload::send_message(connection, answer(request));
     }
@@ -83,8 +90,9 @@ std::uint64_t with_server(std::uint64_t (*client)(std::uint16_t), double& latenc
   const pid_t server = fork();
   workload::require(server >= 0, "fork");
   if (server == 0) {
+    const cpu_set_t allowed = allowed_cpus();
     keep_to_cpu(1);
-    serve(listener);
+    serve(listener, CPU_COUNT(&allowed) > 1);
     _exit(0);
   }
   keep_to_cpu(0);
