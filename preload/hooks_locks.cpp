@@ -243,7 +243,7 @@ TAILBACK_HOOK void thrd_yield() {
   timer.done_with(0);
 }
 
-// syscall(SYS_futex, ...) with an operation that waits (hooks_syscall.c).
+// syscall(SYS_futex, ...) with an operation that waits or wakes (hooks_syscall.c).
 extern "C" {
 extern long (*tailback_real_syscall)(long number, long a, long b, long c, long d, long e, long f);
 
@@ -252,5 +252,12 @@ long tailback_futex_wait(long at, long operation, long value, long timeout, long
   const long result = tailback_real_syscall(SYS_futex, at, operation, value, timeout, other, mask);
   timer.done(result);
   return result;
+}
+
+// Recorded afterwards, when the kernel has said that somebody was woken: only the address is told, nothing is read there.
+long tailback_futex_wake(long at, long operation, long count, long timeout, long other, long mask) {
+  const long woken = tailback_real_syscall(SYS_futex, at, operation, count, timeout, other, mask);
+  if (woken > 0) note_wake(Call::futex_wake, reinterpret_cast<const volatile void*>(at));
+  return woken;
 }
 }

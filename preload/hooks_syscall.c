@@ -20,7 +20,7 @@ __asm__(
     "  je 1f\n"
     "  jmp *tailback_real_syscall(%rip)\n"
     "1: jmp tailback_special_syscall\n"
-    /* Of futex the operations that wait: its six arguments move into the six registers, the last from the stack, where it is only read. */
+    /* Of futex the operations that wait or wake: its six arguments move into the six registers, the last from the stack, where it is only read. */
     "2: movl %edx, %eax\n"
     "  andl $0x7f, %eax\n" /* without FUTEX_PRIVATE_FLAG and FUTEX_CLOCK_REALTIME */
     "  testl %eax, %eax\n" /* WAIT */
@@ -31,13 +31,20 @@ __asm__(
     "  je 3f\n"
     "  cmpl $13, %eax\n" /* LOCK_PI2 */
     "  je 3f\n"
+    "  cmpl $1, %eax\n" /* WAKE */
+    "  je 4f\n"
+    "  cmpl $10, %eax\n" /* WAKE_BITSET */
+    "  je 4f\n"
     "  jmp *tailback_real_syscall(%rip)\n"
-    "3: movq %rsi, %rdi\n"
+    "3: leaq tailback_futex_wait(%rip), %rax\n"
+    "  jmp 5f\n"
+    "4: leaq tailback_futex_wake(%rip), %rax\n"
+    "5: movq %rsi, %rdi\n"
     "  movq %rdx, %rsi\n"
     "  movq %rcx, %rdx\n"
     "  movq %r8, %rcx\n"
     "  movq %r9, %r8\n"
     "  movq 8(%rsp), %r9\n"
-    "  jmp tailback_futex_wait\n"
+    "  jmp *%rax\n"
     "  .cfi_endproc\n"
     ".size syscall, . - syscall\n");

@@ -29,13 +29,26 @@ struct SiteTally {
   std::vector<std::pair<StackWeight, Responsible>> stacks;
 };
 
-// The largest pattern, when it makes up enough of the site to speak for it.
+// The largest pattern of those that make up enough of the site to speak for it; a wasteful one before others, since it is the one to
+// act on: which of two like shares is larger would be left to chance.
 PatternId dominating_pattern(const SiteTally& tally) {
   constexpr double kSpeaksFor = 0.4;
-  std::map<PatternId, std::uint64_t> named = tally.patterns;
-  named.erase(PatternId::none);
-  const PatternId most = heaviest(named);
-  return most != PatternId::none && static_cast<double>(named[most]) >= kSpeaksFor * static_cast<double>(tally.ns) ? most : PatternId::none;
+  std::map<PatternId, std::uint64_t> speaking, wasteful;
+  for (const auto& [id, ns] : tally.patterns) {
+    if (id == PatternId::none || static_cast<double>(ns) < kSpeaksFor * static_cast<double>(tally.ns)) continue;
+    speaking[id] = ns;
+    if (pattern(id).nature == Nature::wasteful) wasteful[id] = ns;
+  }
+  return heaviest(wasteful.empty() ? speaking : wasteful);
+}
+
+// Whether the site's function was called, on its heaviest stack, from that host.
+bool is_called_from(const Symbols& symbols, const CpuSite& site, FunctionId host) {
+  if (site.stacks.empty()) return false;
+  const std::vector<Frame> frames = symbols.stack(site.stacks.front().stack);
+  const auto is = [&](FunctionId function) { return [&symbols, function](const Frame& frame) { return frame.function == symbols.function_name(function); }; };
+  const auto own = std::find_if(frames.begin(), frames.end(), is(site.hosts.front()));
+  return own != frames.end() && std::any_of(own + 1, frames.end(), is(host));
 }
 
 // The function to name: the inlined one that holds most of the host's hot loops, else the host itself. `symbols.frames` of
@@ -200,7 +213,8 @@ std::vector<CpuSite> cpu_sites(std::span<const StackWeight> stacks, const Symbol
   return sites;
 }
 
-void merge_same_pattern(std::vector<CpuSite>& sites, std::uint64_t least) {
+void merge_same_pattern(std::vector<CpuSite>& sites, const Symbols& symbols, std::uint64_t least) {
+  constexpr double kOwnShare = 1.0 / 3;  // of the time joined so far
   std::vector<CpuSite> merged;
   for (CpuSite& site : sites) {  // heaviest first
     const auto same = std::find_if(merged.begin(), merged.end(), [&](const CpuSite& m) { return site.pattern != PatternId::none && m.pattern == site.pattern; });
@@ -208,7 +222,11 @@ void merge_same_pattern(std::vector<CpuSite>& sites, std::uint64_t least) {
       merged.push_back(std::move(site));
       continue;
     }
-    same->hosts.insert(same->hosts.end(), site.hosts.begin(), site.hosts.end());
+    // What a caller does for a call's sake (copies of arguments and results) is the called function's to change.
+    const bool leads = static_cast<double>(site.pattern_ns) >= kOwnShare * static_cast<double>(same->pattern_ns + site.pattern_ns) &&
+                       is_called_from(symbols, site, same->hosts.front());
+    if (leads) same->culprit = site.culprit, same->entry = site.entry;
+    same->hosts.insert(leads ? same->hosts.begin() : same->hosts.end(), site.hosts.begin(), site.hosts.end());
     same->ns += site.ns;
     same->pattern_ns += site.pattern_ns;
     same->samples += site.samples;

@@ -46,7 +46,7 @@ class Attribution {
 
 // CPU time of one host function by what it was doing.
 struct CpuSite {
-  std::vector<FunctionId> hosts;        // heaviest first; several only when they share the pattern
+  std::vector<FunctionId> hosts;        // the one to name first; several only when they share the pattern
   PatternId pattern = PatternId::none;  // the dominating one
   std::uint64_t ns = 0;                 // all time the host is responsible for
   std::uint64_t pattern_ns = 0;         // of that, time of the pattern; equals ns without one
@@ -63,7 +63,8 @@ struct CpuSite {
 std::vector<CpuSite> cpu_sites(std::span<const StackWeight> stacks, const Symbols& symbols, const Attribution& attribution,
                                LoopIndex& loops, const std::vector<bool>& skip = {});
 
-// Joins sites of one pattern, each of at least `least` nanoseconds, into the heaviest of them: one cause, one suggestion.
-void merge_same_pattern(std::vector<CpuSite>& sites, std::uint64_t least);
+// Joins sites of one pattern, each of at least `least` nanoseconds: one cause, one suggestion. Named is the heaviest of them, or one
+// that it calls and that has a third of the time.
+void merge_same_pattern(std::vector<CpuSite>& sites, const Symbols& symbols, std::uint64_t least);
 
 }  // namespace tailback::analyzers

@@ -2,10 +2,44 @@
 #include "analyzers/rules/call_places.h"
 
 #include <algorithm>
+#include <array>
+#include <string_view>
 
 #include <fmt/format.h>
 
+#include "analyzers/model/patterns.h"
+
 namespace tailback::analyzers {
+namespace {
+
+constexpr std::size_t kHelpers = 2;  // functions between what is done twice and the function that does it
+
+// Runs once for each time that a buffer goes to the kernel or is filled from it, and does nothing else: libstdc++, glibc's stdio.
+bool hands_buffer_over(const std::string& bare) {
+  static constexpr std::array<std::string_view, 24> kNames = {
+      "std::ostream::flush", "std::basic_ostream::flush", "std::filebuf::sync", "std::basic_filebuf::sync", "std::filebuf::overflow", "std::basic_filebuf::overflow",
+      "std::filebuf::underflow", "std::basic_filebuf::underflow", "std::filebuf::_M_convert_to_external", "std::basic_filebuf::_M_convert_to_external",
+      "fflush", "_IO_fflush", "fflush_unlocked", "_IO_new_file_sync", "_IO_new_file_write", "_IO_new_do_write", "new_do_write", "_IO_new_file_overflow", "__overflow",
+      "_IO_new_file_underflow", "_IO_file_read", "__underflow", "_IO_do_flush", "_IO_flush_all"};
+  return bare.starts_with("std::__basic_file::") || std::find(kNames.begin(), kNames.end(), bare) != kNames.end();
+}
+
+// The node in whose calls all below it serves the call at `stack`.
+StackId around_buffer(const Model& model, StackId stack) {
+  const auto host = [&](StackId node) { return bare_name(model.symbols->full_name(model.symbols->frames(node).back().function)); };
+  while (model.recording.nodes[stack].parent && hands_buffer_over(host(stack))) stack = model.recording.nodes[stack].parent;
+  return stack;
+}
+
+bool is_own(const Frame& frame) { return !is_runtime_code(bare_name(frame.full_name.empty() ? frame.function : frame.full_name), frame.module); }
+
+std::vector<Frame> own_frames(const Model& model, StackId stack) {  // innermost first
+  std::vector<Frame> frames = model.symbols->stack(stack);
+  std::erase_if(frames, [](const Frame& frame) { return !is_own(frame); });
+  return frames;
+}
+
+}  // namespace
 
 void CallPlace::add(const CallSite& site) {
   sites.push_back(&site);
@@ -52,17 +86,36 @@ std::vector<std::pair<std::uint64_t, double>> seconds_by_endpoint(const Model& m
   return sorted;
 }
 
-double cpu_inside(const Model& model, const CallPlace& place) {
+std::vector<bool> stacks_inside(const Model& model, const CallPlace& place) {
   const auto& nodes = model.recording.nodes;
   std::vector<bool> callers(nodes.size()), inside(nodes.size());
   for (const CallSite* site : place.sites)
-    if (site->stack && site->stack < nodes.size()) callers[site->stack] = true;
+    if (site->stack && site->stack < nodes.size()) callers[around_buffer(model, site->stack)] = true;
   for (std::size_t id = 1; id < nodes.size(); ++id)  // a parent comes before its children
     inside[id] = callers[nodes[id].parent] || inside[nodes[id].parent];
+  return inside;
+}
+
+double sampled_inside(const Model& model, const CallPlace& place) {
+  const std::vector<bool> inside = stacks_inside(model, place);
+  std::map<ThreadId, double> by_thread;
+  for (const CpuRow& row : model.recording.cpu)
+    if (row.stack < inside.size() && inside[row.stack]) by_thread[row.thread] += static_cast<double>(row.weight_ns) * 1e-9;
   double seconds = 0;
-  for (const StackWeight& weight : model.cpu.stacks)
-    if (weight.stack < inside.size() && inside[weight.stack]) seconds += static_cast<double>(weight.ns) * 1e-9;
+  for (const auto& [thread, cpu] : by_thread) {
+    const ThreadWaits* waits = model.waits.find(thread);
+    seconds += cpu * (waits && waits->running > 0 ? 1 + waits->runnable / waits->running : 1);
+  }
   return seconds;
+}
+
+Frame where_they_meet(const Model& model, StackId stack, StackId other) {
+  const std::vector<Frame> mine = own_frames(model, stack), others = own_frames(model, other);
+  const auto same = [](const Frame& a, const Frame& b) { return a.function == b.function && a.module == b.module; };
+  const auto apart = std::mismatch(mine.rbegin(), mine.rend(), others.rbegin(), others.rend(), same).first;
+  const auto common = static_cast<std::size_t>(apart - mine.rbegin());
+  if (common < 2 || mine.size() - common > kHelpers) return own_frame(model, stack);
+  return mine[mine.size() - common];
 }
 
 const EndpointRow& endpoint_of(const Model& model, const CallSite& site) {

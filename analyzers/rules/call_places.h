@@ -29,8 +29,14 @@ std::map<ThreadId, double> seconds_by_thread(const CallPlace& place, double part
 // Time of the sites by the endpoint they work on, most first.
 std::vector<std::pair<std::uint64_t, double>> seconds_by_endpoint(const Model& model, const CallPlace& place);
 
-// CPU time sampled inside the calls: in what was called from their places on the stack.
-double cpu_inside(const Model& model, const CallPlace& place);
+// For each stack, whether it lies inside the calls: in what was called from their places, or in library functions around them
+// that do nothing but hand a buffer over and so run once for each call (a stream's flush).
+std::vector<bool> stacks_inside(const Model& model, const CallPlace& place);
+// Wall time that CPU time sampled inside the calls took: a thread's wait for a CPU goes in proportion.
+double sampled_inside(const Model& model, const CallPlace& place);
+// The innermost function of the program in which both stacks meet: what does two things, whatever helpers it does them with. That
+// of `stack` where they meet beyond a helper or two, or only in the outermost function.
+Frame where_they_meet(const Model& model, StackId stack, StackId other);
 
 const EndpointRow& endpoint_of(const Model& model, const CallSite& site);  // an empty one when it works on none
 std::string endpoint_name(const EndpointRow& endpoint);                    // never empty

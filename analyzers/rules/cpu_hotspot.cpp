@@ -146,7 +146,7 @@ RuleResult cpu_hotspot(const Model& model) {
   LoopIndex loops(model.recording);
   const Spinning spinning = find_spinning(model, attribution, loops);
   std::vector<CpuSite> sites = cpu_sites(model.cpu.stacks, *model.symbols, attribution, loops, spinning.stacks);
-  merge_same_pattern(sites, static_cast<std::uint64_t>(kOneOfSeveral * static_cast<double>(model.cpu.cpu_ns)));
+  merge_same_pattern(sites, *model.symbols, static_cast<std::uint64_t>(kOneOfSeveral * static_cast<double>(model.cpu.cpu_ns)));
   RuleResult result;
   for (const CpuSite& site : sites) {
     if (result.findings.size() >= kMostFindings || share_of(model, site.ns) < kWorthSaying) break;

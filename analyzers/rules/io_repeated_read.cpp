@@ -47,10 +47,11 @@ Reread passes_over(const Model& model, const EndpointTotals& totals) {
 }
 
 // The function that reads usually takes apart what it read: a kept result saves that as well. Not so where it is the whole
-// program's outermost function, which does everything else too.
+// program's outermost function, which does everything else too. Samples inside the calls are left out: their time is known exactly.
 double parsing_time(const Model& model, const CallPlace& place) {
   const auto own = [&](const Frame& frame) { return !is_runtime_code(bare_name(frame.full_name.empty() ? frame.function : frame.full_name), frame.module); };
   const auto is_culprit = [&](const Frame& frame) { return frame.function == place.culprit.function && frame.module == place.culprit.module; };
+  const std::vector<bool> inside = stacks_inside(model, place);
   double seconds = 0;
   bool has_caller = false;
   for (const StackWeight& weight : model.cpu.stacks) {
@@ -58,7 +59,7 @@ double parsing_time(const Model& model, const CallPlace& place) {
     const auto culprit = std::find_if(frames.rbegin(), frames.rend(), is_culprit);
     if (culprit == frames.rend()) continue;
     has_caller |= std::any_of(frames.rbegin(), culprit, own);
-    seconds += static_cast<double>(weight.ns) * 1e-9;
+    if (!inside[weight.stack]) seconds += static_cast<double>(weight.ns) * 1e-9;
   }
   return has_caller ? seconds : 0;
 }
@@ -74,8 +75,7 @@ void find_place(const Model& model, Reread& reread) {
     reread.place.add(place);
   }
   if (places.empty() || reread.place.culprit.function.empty()) return;
-  const double in_calls = reread.place.seconds - reread.place.blocked_seconds;  // sampled as well
-  reread.parsing = std::max(0.0, parsing_time(model, reread.place) - in_calls);
+  reread.parsing = parsing_time(model, reread.place);
 }
 
 Gain gain_of(const Model& model, const Reread& reread) {

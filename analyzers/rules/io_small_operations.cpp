@@ -44,7 +44,7 @@ struct Stream {
   CallGroup group = CallGroup::input;
   CallPlace place;
   double measured = 0;       // price of the calls by their own clocks
-  double seconds = 0;        // or by the CPU samples inside them, where these say more: entering a call costs as well
+  double seconds = 0;        // or by the CPU samples inside them, where these say more: entering a call, or flushing a stream, costs as well
   double buffer = kBuffer;   // bytes, as the amounts seen call for
   double calls_after = 0;
   double copy = kCopy;       // seconds a byte
@@ -75,7 +75,7 @@ void find_copy_cost(const Model& model, Stream& stream) {
 Stream stream_of(const Model& model, CallGroup group, const CallPlace& place) {
   Stream stream{group, place};
   for (const CallSite* site : place.sites) stream.measured += price(model, *site);
-  stream.seconds = model.cpu.samples >= kFewestSamples ? std::max(stream.measured, cpu_inside(model, place)) : stream.measured;
+  stream.seconds = model.cpu.samples >= kFewestSamples ? std::max(stream.measured, sampled_inside(model, place)) : stream.measured;
   find_buffer(model, stream);
   find_copy_cost(model, stream);
   return stream;

@@ -13,13 +13,16 @@ namespace tailback::analyzers {
 namespace {
 
 constexpr double kFewestTurns = 5;
-constexpr double kQuickTurn = 0.0005;   // seconds, where no other turns were seen
+constexpr double kQuickTurn = 0.0005;   // seconds: no turn takes less
 constexpr double kLongestQuick = 0.030; // slower ordinary turns say nothing about what remains
+// How long Linux holds an acknowledgement back (TCP_DELACK_MIN, TCP_DELACK_MAX in net/tcp.h), to the next tick of its timers (4 ms).
+constexpr double kShortDelay = 0.040, kLongDelay = 0.200, kTick = 0.004;
+constexpr double kLongTurns = 0.1;      // seconds a turn: from here on it was the long one
 
 // Delayed turns that one function of the program causes, with one peer or several.
 struct Delay {
   std::vector<const EndpointTotals*> peers;
-  double turns = 0, seconds = 0, saved = 0, all_turns = 0;
+  double turns = 0, seconds = 0, saved = 0, surely = 0, all_turns = 0;  // saved: as expected; surely: at least
   CallPlace writes;              // on the connections
   Frame culprit;
   std::map<ThreadId, double> saved_by_thread;
@@ -35,10 +38,21 @@ Delay delay_of(const Model& model, const EndpointTotals& totals) {
   delay.seconds = static_cast<double>(turns.delayed_ns) * 1e-9;
   delay.all_turns = static_cast<double>(turns.turns);
   const double others = delay.all_turns - delay.turns;
-  const double mean = others > 0 ? std::max(0.0, static_cast<double>(turns.turn_ns) * 1e-9 - delay.seconds) / others : kQuickTurn;
-  const double ordinary = others >= kFewestTurns && mean < kLongestQuick ? mean : kQuickTurn;
+  const double mean = others > 0 ? std::max(0.0, static_cast<double>(turns.turn_ns) * 1e-9 - delay.seconds) / others : 0;
+  const double delayed = delay.seconds / std::max(delay.turns, 1.0), held_back = delayed >= kLongTurns ? kLongDelay : kShortDelay;
+  const bool seen = others >= kFewestTurns && mean < kLongestQuick;
+  const double ordinary = std::max(kQuickTurn, seen ? mean : delayed - held_back - kTick / 2);
   delay.saved = std::max(0.0, delay.seconds - delay.turns * ordinary);
+  delay.surely = std::min(delay.saved, delay.turns * held_back);
   return delay;
+}
+
+// Where the write before the delayed one was made: the place that wrote most often beside it.
+StackId other_write(const Delay& delay, StackId delayed) {
+  const CallSite* most = nullptr;
+  for (const CallSite* site : delay.writes.sites)
+    if (site->stack && site->stack != delayed && (!most || site->calls > most->calls)) most = site;
+  return most ? most->stack : delayed;
 }
 
 // The thread that waits for the answers is the one that talks on the connections.
@@ -55,7 +69,7 @@ void find_threads(const Model& model, Delay& delay) {
   for (const auto& [thread, calls] : weights) delay.saved_by_thread[thread] = delay.saved * calls / std::max(all, 1.0);
   const auto writes = [&](const CallSite& site) { return talks(site) && trace::group_of(site.key.call) == trace::CallGroup::output; };
   for (const CallPlace& place : places_of(model, writes)) delay.writes.add(place), delay.culprit = delay.culprit.function.empty() ? place.culprit : delay.culprit;
-  if (const StackId stack = delay.peers.front()->turns->delayed_stack) delay.culprit = own_frame(model, stack);
+  if (const StackId stack = delay.peers.front()->turns->delayed_stack) delay.culprit = where_they_meet(model, stack, other_write(delay, stack));
 }
 
 // One suggestion for each function that writes so, whatever the number of peers.
@@ -64,13 +78,14 @@ void join(std::vector<Delay>& joined, Delay&& delay) {
   const auto known = std::find_if(joined.begin(), joined.end(), same);
   if (known == joined.end()) return joined.push_back(std::move(delay));
   known->peers.push_back(delay.peers.front());
-  known->turns += delay.turns, known->seconds += delay.seconds, known->saved += delay.saved, known->all_turns += delay.all_turns;
+  known->turns += delay.turns, known->seconds += delay.seconds, known->saved += delay.saved, known->surely += delay.surely, known->all_turns += delay.all_turns;
   known->writes.add(delay.writes);
   for (const auto& [thread, seconds] : delay.saved_by_thread) known->saved_by_thread[thread] += seconds;
 }
 
 Gain gain_of(const Model& model, const Delay& delay) {
-  WaitSaving saving{delay.saved_by_thread, 0.9, 1.05, ""};
+  const double saved = std::max(delay.saved, 1e-9);
+  WaitSaving saving{delay.saved_by_thread, std::min(0.9, delay.surely / saved), std::max(1.0, (delay.seconds - delay.turns * kQuickTurn) / saved), ""};
   saving.why = fmt::format("{:.0f} delayed turns of {}, less {} that such a turn takes otherwise", delay.turns, duration(delay.seconds / delay.turns), duration(delay.ordinary()));
   return gain_of_waiting(model, saving);
 }

@@ -59,7 +59,14 @@ double usual_turn(const std::vector<Peer>& peers, const Peer& peer) {
   return *middle;
 }
 
-// Where its answers are waited for: calls on its connections that blocked, else those that talk to it at all.
+const CallSite* heaviest_of(const CallPlace& place, CallGroup group) {
+  const CallSite* most = nullptr;
+  for (const CallSite* site : place.sites)
+    if (site->stack && trace::group_of(site->key.call) == group && (!most || site->seconds > most->seconds)) most = site;
+  return most;
+}
+
+// Where it is asked and its answers are waited for; to blame is the function that does both.
 CallPlace waiting_place(const Model& model, const Peer& peer) {
   const auto waits = [&](const CallSite& site) {
     const CallGroup group = trace::group_of(site.key.call);
@@ -70,6 +77,8 @@ CallPlace waiting_place(const Model& model, const Peer& peer) {
     if (all.culprit.function.empty()) all.culprit = place.culprit;
     all.add(place);
   }
+  const CallSite *asks = heaviest_of(all, CallGroup::output), *awaits = heaviest_of(all, CallGroup::input);
+  if (asks && awaits && asks->key.thread == awaits->key.thread) all.culprit = where_they_meet(model, awaits->stack, asks->stack);
   return all;
 }
 

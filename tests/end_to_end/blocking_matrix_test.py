@@ -74,6 +74,16 @@ class BlockingMatrixTest(Scratch):
             with self.subTest(call=name):
                 self.check(name, one, aggregates[name], kinds)
 
+    def test_who_wakes_a_futex_is_told(self):
+        """By syscall() itself, and by the standard library, which calls it."""
+        _, dump = self.record([program("blocking_matrix"), "times"], timeout=120)
+        kinds = call_kinds()
+        objects = collections.defaultdict(set)
+        for record in raw_records.tables(dump)["call_aggregate"]:
+            objects[kinds.get(record["call"])].add(record["object"])
+        self.assertGreaterEqual(len(objects["futex_wake"]), 2)
+        self.assertGreaterEqual(len(objects["futex_wake"] & objects["futex_wait"]), 2)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -39,12 +39,12 @@ PLANTED = {  # workload: rule that must come first, functions any of which is th
     "exceptions_in_loop": ("cpu-hotspot", {"parse_or_throw", "sum_with_exceptions"}),
     "flush_per_record": ("io-sync-flush", {"make_durable", "keep_log"}),
     "unbuffered_writes": ("io-small-operations", {"write_piece", "write_by_piece"}),
-    "flush_per_line": ("io-small-operations", {"print_line_and_flush", "print_report"}),
+    "flush_per_line": ("io-small-operations", {"print_line_and_flush"}),
     "reread_settings": ("io-repeated-read", {"read_settings", "serve_rereading"}),
     "sleep_polling": ("sleep-polling", {"look_for_result"}),
     "connection_per_request": ("net-connection-churn", {"ask_over_new_connection", "connect_to"}),
-    "delayed_ack": ("net-delayed-ack", {"send_in_two_writes", "send_message"}),
-    "slow_backend": ("net-slow-peer", {"await_reply", "receive_message"}),
+    "delayed_ack": ("net-delayed-ack", {"send_in_two_writes"}),
+    "slow_backend": ("net-slow-peer", {"ask_all"}),
     "blocking_read_in_loop": ("io-blocking", {"read_block"}),
 }
 CLEAN = ("clean_pipeline", "clean_server", "clean_echo_server", "clean_worker_pool")

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Requests to a server on loopback: bad makes a connection for each, fixed keeps one open.
-#include <thread>
+// Requests to a server on loopback: bad makes a connection for each, fixed keeps one open. The server is a process of its own that
+// is always awake, as a server under load is, and client and server keep to a CPU each where there are two: else where the
+// kernel puts the two, and how long an idle CPU takes to wake, would decide what a connection costs.
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/wait.h>
+
+#include <cerrno>
 
 #include "tests/workloads/loopback.h"
 
@@ -13,13 +19,40 @@ constexpr std::uint64_t kRequests = 22'000, kLast = ~0ull;
   return request;
 }
 
+cpu_set_t allowed_cpus() {
+  cpu_set_t allowed;
+  workload::require(sched_getaffinity(0, sizeof allowed, &allowed) == 0, "sched_getaffinity");
+  return allowed;
+}
+
+// The calling process stays on the `place`-th of the CPUs that it may use.
+void keep_to_cpu(int place) {
+  const cpu_set_t allowed = allowed_cpus();
+  cpu_set_t chosen;
+  place %= CPU_COUNT(&allowed);
+  CPU_ZERO(&chosen);
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
+    if (CPU_ISSET(cpu, &allowed) && place-- == 0) CPU_SET(cpu, &chosen);
+  workload::require(sched_setaffinity(0, sizeof chosen, &chosen) == 0, "sched_setaffinity");
+}
+
+// Tries a call that does not wait until it has something to say; with a client on the same CPU, it lets that go on meanwhile.
+template <class Call>
+auto insist(bool alone, Call call) {
+  auto result = call();
+  for (; result < 0 && errno == EAGAIN; result = call())
+    if (!alone) sched_yield();
+  return result;
+}
+
 // One connection after the other, each as long as its client keeps it.
-void serve(const workload::Socket& listener) {
+void serve(const workload::Socket& listener, bool alone) {
+  workload::require(fcntl(listener.descriptor(), F_SETFL, O_NONBLOCK) == 0, "O_NONBLOCK");
   for (bool open = true; open;) {
-    const workload::Socket connection(accept4(listener.descriptor(), nullptr, nullptr, SOCK_CLOEXEC));
+    const workload::Socket connection(insist(alone, [&] { return accept4(listener.descriptor(), nullptr, nullptr, SOCK_CLOEXEC); }));
     workload::require(connection.descriptor() >= 0, "accept");
     std::uint64_t request = 0;
-    while (workload::receive_message(connection, request)) {
+    while (insist(alone, [&] { return recv(connection.descriptor(), &request, sizeof request, MSG_DONTWAIT); }) == static_cast<ssize_t>(sizeof request)) {
       open = open && request != kLast;
       workload::send_message(connection, answer(request));
     }
@@ -54,11 +87,19 @@ std::uint64_t connect_once(std::uint16_t port) {
 
 std::uint64_t with_server(std::uint64_t (*client)(std::uint16_t), double& latency) {
   const workload::Socket listener = workload::listen_on_loopback();
-  std::thread server([&] { serve(listener); });
+  const pid_t server = fork();
+  workload::require(server >= 0, "fork");
+  if (server == 0) {
+    const cpu_set_t allowed = allowed_cpus();
+    keep_to_cpu(1);
+    serve(listener, CPU_COUNT(&allowed) > 1);
+    _exit(0);
+  }
+  keep_to_cpu(0);
   const double start = workload::now();
   const std::uint64_t checksum = client(workload::port_of(listener));
   latency = (workload::now() - start) / static_cast<double>(kRequests);
-  server.join();
+  waitpid(server, nullptr, 0);
   return checksum;
 }
 

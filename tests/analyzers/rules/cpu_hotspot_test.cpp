@@ -48,6 +48,30 @@ TEST(CpuHotspot, APlainHotFunctionIsMediumAndClaimsNoMoreThanItsShare) {
   EXPECT_EQ(result.findings[1].severity, Severity::info);
 }
 
+constexpr const char* kStringCopy = "std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >::basic_string(char const*)";
+
+TEST(CpuHotspot, AWastefulPatternSpeaksForAFunctionBesideAUsualOneOfLikeShare) {
+  TraceBuilder builder;
+  builder.run(1, 0, 2, builder.stack({"main", "field(std::string)", kStringCopy}), {.busy = 0.45});
+  builder.run(1, 0, 2, builder.stack({"main", "field(std::string)", "memchr"}), {.busy = 0.5});
+  const auto result = cpu_hotspot(*model_of(builder.finish(2)));
+  ASSERT_FALSE(result.findings.empty());
+  EXPECT_EQ(evidence_text(result.findings[0], "pattern"), "string copies");
+  EXPECT_EQ(result.findings[0].severity, Severity::high);
+}
+
+TEST(CpuHotspot, CopiesMadeForACallAreTheCalledFunctionsToChange) {
+  for (const auto& [in_caller, named] : {std::pair(0.5, "field"), std::pair(0.8, "scan")}) {
+    TraceBuilder builder;
+    builder.run(1, 0, 2, builder.stack({"main", "scan()", kStringCopy}), {.busy = in_caller});
+    builder.run(1, 0, 2, builder.stack({"main", "scan()", "field(std::string)", kStringCopy}), {.busy = 0.95 - in_caller});
+    const auto result = cpu_hotspot(*model_of(builder.finish(2)));
+    ASSERT_EQ(result.findings.size(), 1u);
+    EXPECT_EQ(result.findings[0].culprit.function, named) << in_caller;
+    EXPECT_NEAR(result.findings[0].gain.fraction, 0.95 * 0.95, 0.03) << "both together";
+  }
+}
+
 TEST(CpuHotspot, ASpreadProfileIsFine) {
   TraceBuilder builder;
   for (int i = 0; i < 16; ++i) builder.run(1, 0, 2, builder.stack({"main", "step_" + std::to_string(i)}), {.busy = 1.0 / 16});

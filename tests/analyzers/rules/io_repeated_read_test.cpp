@@ -19,7 +19,8 @@ TraceBuilder reads_settings(const char* name, std::uint64_t size, double parse) 
   builder.calls({.call = Call::open, .object = file, .stack = where, .calls = 20000, .each = 10e-6, .to = 2});
   builder.calls({.call = Call::read, .object = file, .stack = where, .calls = 40000, .each = 5e-6, .bytes_each = 250, .to = 2});
   builder.turns(file, {.opened = 20000, .to = 2});
-  builder.run(1, 0, 2, where, {.busy = 0.2 + parse, .system = 0.3}).run(1, 0, 2, builder.stack({"main", "handle"}), {.busy = 0.78 - parse});
+  builder.run(1, 0, 2, builder.stack({"main", "handle", "load_settings", "read"}), {.busy = 0.2, .system = 0.3});
+  builder.run(1, 0, 2, where, {.busy = parse}).run(1, 0, 2, builder.stack({"main", "handle"}), {.busy = 0.78 - parse});
   return builder;
 }
 
@@ -34,6 +35,14 @@ TEST(IoRepeatedRead, ASettingsFileForEachRequest) {
   EXPECT_EQ(evidence_number(finding, "times read in full"), 20000);
   EXPECT_NEAR(finding.gain.fraction, 0.5, 0.01) << "calls and parsing";
   EXPECT_LT(finding.gain.low, 0.2) << "the calls alone are certain";
+}
+
+TEST(IoRepeatedRead, SamplesInsideTheCallsDoNotCountBesideTheirClocks) {
+  auto builder = reads_settings("/etc/app.conf", 500, 0.1);
+  builder.run(1, 0, 2, builder.stack({"main", "handle", "load_settings", "read"}), {.busy = 0.1});
+  const auto result = io_repeated_read(*model_of(builder.finish(2)));
+  ASSERT_EQ(result.findings.size(), 1u);
+  EXPECT_NEAR(result.findings[0].gain.fraction, 0.3, 0.01) << "more samples than the calls took are chance";
 }
 
 TEST(IoRepeatedRead, WithoutASizeOpeningsCount) {

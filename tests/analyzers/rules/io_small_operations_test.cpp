@@ -62,6 +62,17 @@ TEST(IoSmallOperations, CpuTimeSampledInsideTheCallsCountsWhereItIsMore) {
   EXPECT_NEAR(result.findings[0].gain.fraction, 0.395, 0.005);
 }
 
+TEST(IoSmallOperations, FlushingTheStreamCountsAsPartOfTheCalls) {
+  TraceBuilder builder;
+  const std::vector<std::string> flushing = {"main", "print_line", "std::ostream::flush()", "std::basic_filebuf<char, std::char_traits<char> >::sync()"};
+  builder.calls({.call = Call::write, .object = builder.file("/data/out"), .stack = builder.stack(flushing), .calls = 1e6, .each = 300e-9, .bytes_each = 40, .to = 2});
+  builder.run(1, 0, 2, builder.stack(flushing), {.busy = 0.5}).run(1, 0, 2, builder.stack({"main", "format_line"}), {.busy = 0.25, .waiting = 0.25});
+  const auto result = io_small_operations(*model_of(builder.finish(2)));
+  ASSERT_EQ(result.findings.size(), 1u);
+  EXPECT_EQ(result.findings[0].culprit.function, "print_line");
+  EXPECT_NEAR(result.findings[0].gain.fraction, 0.5 / 0.75 - 0.005, 0.01) << "its part of the CPU time is its part of the wait for a CPU";
+}
+
 TEST(IoSmallOperations, BufferedOutputIsClean) {
   EXPECT_TRUE(io_small_operations(*model_of(small_calls(Call::write, {}, 20000, 2e-5, 65536).finish(2))).findings.empty());
   EXPECT_TRUE(io_small_operations(*model_of(small_calls(Call::write, {}, 20000, 4e-6, 4096).finish(2))).findings.empty());

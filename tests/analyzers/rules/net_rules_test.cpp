@@ -39,9 +39,34 @@ TEST(NetConnectionChurn, AConnectionForEachRequest) {
   EXPECT_EQ(incomplete(finding), "");
   EXPECT_EQ(finding.severity, Severity::medium);
   EXPECT_EQ(finding.culprit.function, "fetch");
-  EXPECT_NEAR(finding.gain.fraction, 0.225, 0.002);
+  EXPECT_NEAR(finding.gain.fraction, 0.225, 0.002) << "calls that blocked say nothing about how long an accept takes";
   EXPECT_THAT(finding.title, HasSubstr("10.0.0.1:80"));
   EXPECT_THAT(finding.advice[0], HasSubstr("999 connections are saved"));
+}
+
+TraceBuilder quick_connections(double setting_up) {
+  TraceBuilder builder;
+  const auto peer = builder.peer("127.0.0.1:80"), stack = builder.stack({"main", "fetch"});
+  builder.calls({.call = Call::connect, .object = peer, .stack = stack, .calls = 20000, .each = 15e-6, .to = 2});
+  builder.calls({.call = Call::close, .object = peer, .stack = stack, .calls = 20000, .each = 5e-6, .to = 2});
+  builder.turns(peer, {.opened = 20000, .turns = 20000, .each = 40e-6, .to = 2});
+  builder.run(1, 0, 2, builder.stack({"main", "fetch", "__GI_socket"}), {.busy = setting_up}).run(1, 0, 2, stack, {.busy = 0.55});
+  return builder;
+}
+
+TEST(NetConnectionChurn, TheOtherSideAcceptsForAsLongAsACloseTakes) {
+  const auto result = net_connection_churn(*model_of(quick_connections(0.04).finish(2)));
+  ASSERT_EQ(result.findings.size(), 1u);
+  const auto& gain = result.findings[0].gain;
+  EXPECT_NEAR(gain.fraction, 0.2 + 0.04 + 0.05, 0.01) << "calls, sockets set up, accepting";
+  EXPECT_NEAR(gain.low, 0.8 * 0.24, 0.01);
+  EXPECT_NEAR(gain.high, 0.24 + 0.2, 0.01) << "half of the turns";
+}
+
+TEST(NetConnectionChurn, SettingSocketsUpTakesNoLongerThanClosingThem) {
+  const auto result = net_connection_churn(*model_of(quick_connections(0.15).finish(2)));
+  ASSERT_EQ(result.findings.size(), 1u);
+  EXPECT_NEAR(result.findings[0].gain.fraction, 0.2 + 0.05 + 0.05, 0.01);
 }
 
 TEST(NetConnectionChurn, LookingTheNameUpEachTimeBelongsToIt) {
@@ -83,6 +108,31 @@ TEST(NetDelayedAck, TheSecondWriteIsNamed) {
   EXPECT_NEAR(finding.gain.fraction, 40 * 0.039 / 2, 0.01);
   EXPECT_THAT(finding.advice[0], HasSubstr("one writev"));
   EXPECT_THAT(finding.advice[1], HasSubstr("TCP_NODELAY"));
+}
+
+TEST(NetDelayedAck, TheFunctionThatMakesBothWritesIsNamed) {
+  TraceBuilder builder;
+  const auto peer = builder.peer("10.0.0.1:5000"), head = builder.stack({"main", "ask", "send_request", "send_head"}), body = builder.stack({"main", "ask", "send_request", "send_body"});
+  for (const auto stack : {head, body}) builder.calls({.call = Call::send, .object = peer, .stack = stack, .calls = 40, .each = 5e-6, .bytes_each = 100, .to = 2});
+  builder.turns(peer, {.opened = 1, .delayed = 40, .delayed_each = 0.046, .delayed_stack = body, .to = 2});
+  const auto result = net_delayed_ack(*model_of(builder.finish(2)));
+  ASSERT_EQ(result.findings.size(), 1u);
+  EXPECT_EQ(result.findings[0].culprit.function, "send_request");
+}
+
+TEST(NetDelayedAck, WithoutOrdinaryTurnsWhatTheKernelHoldsBackIsSaved) {
+  for (const auto& [turn, held_back] : {std::pair(0.050, 0.040), std::pair(0.210, 0.200)}) {
+    TraceBuilder builder;
+    const auto peer = builder.peer("10.0.0.1:5000");
+    talk(builder, peer, 8, turn);
+    builder.turns(peer, {.opened = 1, .delayed = 8, .delayed_each = turn, .delayed_stack = builder.stack({"main", "send_request"}), .to = 2});
+    const auto result = net_delayed_ack(*model_of(builder.finish(2)));
+    ASSERT_EQ(result.findings.size(), 1u);
+    const auto& gain = result.findings[0].gain;
+    EXPECT_NEAR(gain.fraction, 8 * (held_back + 0.002) / 2, 0.001) << "half a tick of the kernel's timers on top";
+    EXPECT_LE(gain.low, 8 * held_back / 2 + 1e-9);
+    EXPECT_NEAR(gain.high, std::min(1.0, 8 * (turn - 0.0005) / 2), 0.001) << "the answer itself may take no time";
+  }
 }
 
 TEST(NetDelayedAck, SeveralPeersAskedByOneFunctionAreOneSuggestion) {
@@ -128,6 +178,34 @@ TEST(NetSlowPeer, OneOfThreeIsSlow) {
   EXPECT_EQ(evidence_text(finding, "peer"), "127.0.0.1:9001");
   EXPECT_EQ(finding.culprit.function, "ask");
   EXPECT_NEAR(finding.gain.fraction, 100 * 0.010 / 2, 0.01);
+}
+
+TEST(NetSlowPeer, TheFunctionThatAsksAndWaitsIsNamed) {
+  TraceBuilder builder;
+  for (int i = 0; i < 3; ++i) {
+    const auto peer = builder.peer("127.0.0.1:900" + std::to_string(i));
+    const double each = i == 1 ? 0.012 : 0.002;
+    builder.calls({.call = Call::send, .object = peer, .stack = builder.stack({"main", "ask_all", "send_message"}), .calls = 100, .each = 5e-6, .bytes_each = 100, .to = 2});
+    builder.calls({.call = Call::recv, .object = peer, .stack = builder.stack({"main", "ask_all", "await_reply", "receive_message"}), .calls = 100, .each = each, .bytes_each = 100, .to = 2});
+    builder.turns(peer, {.opened = 1, .turns = 100, .each = each, .to = 2});
+  }
+  const auto result = net_slow_peer(*model_of(builder.finish(2)));
+  ASSERT_EQ(result.findings.size(), 1u);
+  EXPECT_EQ(result.findings[0].culprit.function, "ask_all");
+}
+
+TEST(NetSlowPeer, AnEventLoopAroundBothIsNotNamed) {
+  TraceBuilder builder;
+  for (int i = 0; i < 3; ++i) {
+    const auto peer = builder.peer("127.0.0.1:900" + std::to_string(i));
+    const double each = i == 1 ? 0.012 : 0.002;
+    builder.calls({.call = Call::send, .object = peer, .stack = builder.stack({"main", "on_request"}), .calls = 100, .each = 5e-6, .bytes_each = 100, .to = 2});
+    builder.calls({.call = Call::recv, .object = peer, .stack = builder.stack({"main", "on_reply"}), .calls = 100, .each = each, .bytes_each = 100, .to = 2});
+    builder.turns(peer, {.opened = 1, .turns = 100, .each = each, .to = 2});
+  }
+  const auto result = net_slow_peer(*model_of(builder.finish(2)));
+  ASSERT_EQ(result.findings.size(), 1u);
+  EXPECT_EQ(result.findings[0].culprit.function, "on_reply");
 }
 
 TEST(NetSlowPeer, EqualPeersAreFine) {
