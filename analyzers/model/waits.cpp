@@ -57,6 +57,7 @@ std::vector<CallSite> all_sites(const CallTables& calls) {
   std::vector<CallSite> sites;
   static const std::vector<const CallStackRow*> kNone;
   for (const CallRow& row : calls.rows) {
+    if (trace::group_of(row.key.call) == CallGroup::memory) continue;  // CPU time of the thread, not a wait
     const auto known = places.find(row.key);
     share_out(row, known == places.end() ? kNone : known->second, sites);
   }
@@ -143,7 +144,7 @@ WaitCause cause_of(Call call, EndpointKind kind) {
     case CallGroup::lookup: return WaitCause::lookup;
     case CallGroup::connection: return WaitCause::network;
     case CallGroup::flush: return WaitCause::disk;
-    case CallGroup::none: return WaitCause::other;
+    case CallGroup::none: case CallGroup::memory: return WaitCause::other;
     case CallGroup::input: case CallGroup::output: case CallGroup::copy: case CallGroup::metadata: break;
   }
   if (is_disk(kind) || (kind == EndpointKind::unknown && trace::group_of(call) == CallGroup::metadata)) return WaitCause::disk;
