@@ -6,6 +6,7 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "tests/workloads/arrivals.h"
 #include "tests/workloads/measure.h"
 
 namespace {
@@ -28,7 +29,7 @@ PageCache& cache() {
 [[gnu::noinline]] std::uint64_t render_page(std::uint64_t address, char* page) {
   std::uint64_t word = address;
   for (std::size_t at = 0; at < kPageBytes; ++at) {
-    for (int step = 0; step < 5; ++step) word = workload::mix(word + at);
+    for (int step = 0; step < 2; ++step) word = workload::mix(word + at);
     page[at] = static_cast<char>(word);
   }
   return word;
@@ -47,7 +48,8 @@ template <class Limit>
 std::uint64_t serve(Limit limit) {
   std::uint64_t checksum = 0;
   char page[kPageBytes];
-  for (std::uint64_t request = 0; request < kRequests; ++request) {
+  workload::Arrivals arrivals(kRequests);
+  for (std::uint64_t request; arrivals.next(request);) {
     const std::uint64_t address = workload::mix(request);
     if (cache().pages.contains(address)) continue;
     checksum ^= render_page(address, page);

@@ -5,13 +5,14 @@
 #include <memory>
 #include <vector>
 
+#include "tests/workloads/arrivals.h"
 #include "tests/workloads/measure.h"
 
 namespace {
 
 constexpr std::size_t kRecords = 400'000;
 constexpr std::size_t kEntriesInSlab = 16'384;
-constexpr int kQueryRounds = 800;
+constexpr std::uint64_t kQuestions = 60;
 
 struct Record {
   std::array<std::uint64_t, 56> fields;
@@ -69,7 +70,8 @@ template <class Add>
 std::uint64_t build_and_ask(Add add) {
   build_index(add);
   std::uint64_t answer = 0;
-  for (int round = 0; round < kQueryRounds; ++round) answer = ask_index(answer);
+  workload::Arrivals arrivals(kQuestions);
+  for (std::uint64_t question; arrivals.next(question);) answer = ask_index(answer ^ question);
   return answer;
 }
 

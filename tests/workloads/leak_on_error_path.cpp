@@ -3,12 +3,13 @@
 #include <array>
 #include <memory>
 
+#include "tests/workloads/arrivals.h"
 #include "tests/workloads/measure.h"
 
 namespace {
 
-constexpr std::uint64_t kRequests = 400'000;
-constexpr std::uint64_t kMalformedOneIn = 10;
+constexpr std::uint64_t kRequests = 100'000;
+constexpr std::uint64_t kMalformedOneIn = 4;
 
 struct Request {
   std::uint64_t number;
@@ -47,7 +48,8 @@ bool is_malformed(const Request& request) { return request.number % kMalformedOn
 template <class Handle>
 std::uint64_t serve(Handle handle) {
   std::uint64_t checksum = 0;
-  for (std::uint64_t number = 1; number <= kRequests; ++number) checksum ^= handle(number);
+  workload::Arrivals arrivals(kRequests);
+  for (std::uint64_t number; arrivals.next(number);) checksum ^= handle(number);
   return checksum;
 }
 
