@@ -3,7 +3,7 @@
 """Runs the benchmarks and writes their tables into docs/performance.md (each between its marks) and, on request, all figures as JSON.
 
 usage: tests/bench/run_all.py [--build DIR] [--only NAME,...] [--pairs N] [--size SECONDS] [--json FILE] [--write] [--short]
-       names: cpu_overhead, startup, stacks_complete, memory_and_dump, guest_cost, io_cost, parts
+       names: cpu_overhead, startup, stacks_complete, memory_and_dump, guest_cost, io_cost, parts, alloc_cost
 Without --write the tables go to stdout. Exit status 1 when a benchmark fails to run; a limit that is not met is told, not failed.
 """
 import argparse
@@ -22,7 +22,7 @@ import page  # noqa: E402
 
 TITLES = {"cpu_overhead": "CPU time", "startup": "Start and end", "stacks_complete": "Stacks complete to the thread's root",
           "memory_and_dump": "Memory and dump", "guest_cost": "Being a guest", "io_cost": "Waiting and I/O",
-          "parts": "Single parts"}
+          "parts": "Single parts", "alloc_cost": "Allocations"}
 
 
 def arguments():
@@ -74,7 +74,7 @@ def run_one(name, chosen):
         rows = module.measure(max(2, chosen.pairs // 2), chosen.size)
     elif name == "startup":
         rows = module.measure(3 if chosen.short else 10 * chosen.pairs)
-    elif name in ("guest_cost", "io_cost"):
+    elif name in ("guest_cost", "io_cost", "alloc_cost"):
         rows = module.measure(2 if chosen.short else chosen.pairs, 0.02 if chosen.short else 1)
     else:
         rows = module.measure(chosen.size if name == "stacks_complete" else min(1.0, chosen.size))
@@ -92,13 +92,13 @@ def main():
         started, head = time.monotonic(), f"{time.strftime('%Y-%m-%d')}, {machine()}."
         try:
             figures[name], text = run_one(name, chosen)
+            if chosen.write:  # each at once: a run takes the better part of an hour
+                page.write("performance.md", name, f"{head}\n\n{text}")
         except Exception as error:  # the figures of the others are worth keeping, whatever it was
             failed.append(name)
             print(f"run_all.py: {name}: {error!r}", file=sys.stderr)
             continue
-        if chosen.write:  # each at once: a run takes the better part of an hour
-            page.write("performance.md", name, f"{head}\n\n{text}")
-        else:
+        if not chosen.write:
             print(f"### {TITLES[name]}\n\n{head}\n\n{text}\n", flush=True)
         print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.stderr)
     if chosen.json:

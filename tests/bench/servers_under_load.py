@@ -89,10 +89,12 @@ def missing(load):
 
 
 class Server:
-    """A server started in some way, from the first request it can answer to its end."""
+    """A server started in some way, from the first request it can answer to its end. `cpu`: seconds it and its children took, known
+    after the end."""
 
     def __init__(self, load, way):
         self.load, self.bench, self.port = load, ways.Bench(), servers.free_port()
+        self.cpu = None
         folder, out = self.bench.folder, os.path.join(self.bench.folder, "out")
         command = way.command(load.command(folder, self.port), out)
         self.process = subprocess.Popen(command, cwd=folder, env=clean_environment(**way.variables(out)), start_new_session=True,
@@ -113,7 +115,8 @@ class Server:
         try:
             if not failed:
                 self.load.end(self.process, self.port, self.bench.folder)
-                wait(self.process, 60)
+                _, usage = wait(self.process, 60)
+                self.cpu = usage.ru_utime + usage.ru_stime
         finally:
             if self.process.returncode is None:
                 os.killpg(self.process.pid, signal.SIGKILL)

@@ -57,8 +57,8 @@ UFTRACE = Way("uftrace", ["uftrace", "record", "--force", "--no-pager", "-d", "{
 
 
 class Workload:
-    def __init__(self, name, command, stdin=b""):
-        self.name, self.command, self.stdin = name, command, stdin
+    def __init__(self, name, command, stdin=b"", environment=None):
+        self.name, self.command, self.stdin, self.environment = name, command, stdin, environment or {}
 
 
 def cpu_bound_programs(folder, size):
@@ -105,7 +105,7 @@ class Bench:
         """A finished run. keep(path prefix of the outputs) is called before they are deleted."""
         self.number += 1
         out = os.path.join(self.folder, f"out{self.number}")
-        done = run(way.command(workload.command, out), cwd=self.folder, env=clean_environment(**way.variables(out)), stdin=workload.stdin, timeout=timeout)
+        done = run(way.command(workload.command, out), cwd=self.folder, env=clean_environment(**workload.environment, **way.variables(out)), stdin=workload.stdin, timeout=timeout)
         if done.status != 0:
             raise RuntimeError(f"{workload.name} by {way.name} ended with {done.status}: {done.stderr[-500:].decode(errors='replace')}")
         done.kept = keep(out) if keep else None
@@ -130,15 +130,15 @@ class Bench:
                 result[name].append(min(figures))
         return result
 
-    def pairs(self, workload, ways, count, figure):
+    def pairs(self, workload, ways, count, figure, against=BARE):
         """{way name: [(figure with the way, figure bare), ...]}: each way has a bare run of its own right before or after it, the
-        order turns from pair to pair."""
+        order turns from pair to pair. `against`: what is run instead of bare."""
         result = {way.name: [] for way in ways}
-        for way in [BARE, *ways]:
+        for way in [against, *ways]:
             self.run(way, workload)  # files and code come into the caches
         for number in range(count):
             for way in ways if number % 2 == 0 else reversed(ways):
-                first, second = (BARE, way) if number % 2 == 0 else (way, BARE)
+                first, second = (against, way) if number % 2 == 0 else (way, against)
                 one, two = figure(self.run(first, workload)), figure(self.run(second, workload))
                 result[way.name].append((two, one) if number % 2 == 0 else (one, two))
         return result

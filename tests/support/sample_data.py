@@ -51,6 +51,33 @@ def sql(rows=1500000):
     return SQL_CPU.format(rows=rows).encode()
 
 
+SQL_ALLOCATING = """
+CREATE TABLE j(a INTEGER PRIMARY KEY, d TEXT);
+WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < {rows})
+INSERT INTO j SELECT x, json_object('id', x, 'n', printf('name-%d-%s', x, hex(x * 7919)), 'arr', json_array(x, x + 1, 'abc' || x),
+  'o', json_object('k', x % 97, 'pad', printf('%0200d', x))) FROM c;
+SELECT count(*), sum(json_extract(d, '$.o.k')), sum(json_array_length(d, '$.arr')) FROM j;
+SELECT sum(length(json_set(d, '$.z', json('[1,2,3]'), '$.o.q', a))) FROM j;
+"""
+
+
+def sql_allocating(rows):
+    """Makes and reads JSON: each row takes some dozens of blocks."""
+    return SQL_ALLOCATING.format(rows=rows).encode()
+
+
+# Of json_rows, for jq and for python3 (FILE TIMES).
+JQ_GROUPS = "[.[] | {n: .name, t: (.tags | length), y: .value.y}] | group_by(.n) | map({k: .[0].n, c: length, s: (map(.y) | add)}) | length"
+PYTHON_JSON = b"""import json, sys
+text, total = open(sys.argv[1]).read(), 0
+for _ in range(int(sys.argv[2])):
+    rows, names = json.loads(text), {}
+    for row in rows:
+        names.setdefault(row['name'], []).append((row['id'], row['value']['y']))
+    total += len(json.dumps(rows[:20000])) + len(names)
+print(total)
+"""
+
 PYTHON_CPU = """
 def leaf(n):
     return sum(i * i % 7 for i in range(n))

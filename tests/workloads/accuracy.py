@@ -10,7 +10,8 @@ right function, nothing above low of that rule for fixed, nothing above low for 
 A neighbour on a shared machine can take a CPU away in the one run that is recorded; --attempts measures a workload again when
 something did not hold, and says so. A fault of a rule stays a fault in every attempt.
 
-usage: accuracy.py --tailback PATH --workloads DIR [--repeat N] [--attempts N] [--only NAME] [--write] [--json FILE]
+usage: accuracy.py --tailback PATH --workloads DIR [--repeat N] [--attempts N] [--only NAME] [--memory] [--write] [--json FILE]
+       --memory runs the memory pairs too
        --write puts the table into docs/accuracy.md, between its marks
 Exit status: 0 when all of that holds, 1 otherwise, 2 for wrong usage.
 """
@@ -48,7 +49,21 @@ PLANTED = {  # workload: rule that must come first, functions any of which is th
     "blocking_read_in_loop": ("io-blocking", {"read_block"}),
 }
 CLEAN = ("clean_pipeline", "clean_server", "clean_echo_server", "clean_worker_pool")
-FIGURE = {"wall_time": "wall", "cpu_time": "cpu", "latency": "latency"}  # metric of a gain: what the workload prints
+PLANTED_MEMORY = {  # run with --memory
+    "leak_on_error_path": ("memory-leak", {"read_request", "handle_with_early_return"}),
+    "cache_never_evicts": ("memory-growth", {"remember_page"}),
+    "free_every_other": ("memory-fragmentation", {"add_entry", "read_record", "build_index"}),
+    "short_peak": ("memory-peak", {"export_whole_document"}),
+    "temporaries_in_parser": ("memory-temporary-allocations", {"parse_into_strings"}),
+    "vector_without_reserve": ("memory-realloc-growth", {"split_row", "make_room", "append_piece"}),
+    "hot_allocation_site": ("memory-allocation-hotspot", {"new_order"}),
+    "buffer_per_request": ("memory-page-fault-storm", {"answer_with_new_picture", "draw"}),
+    "arena_fight": ("memory-allocator-contention", {"new_message", "produce_batch", "free_batch"}),
+}
+CLEAN_MEMORY = ("clean_allocator",)
+FIGURE = {"wall_time": "wall", "cpu_time": "cpu", "latency": "latency", "memory": "resident"}  # metric of a gain: what the workload prints
+PEAK_RULES = {"memory-peak"}  # whose memory is that of the peak, not that in the end
+FIGURES = ("wall", "cpu", "latency", "resident", "peak")
 SEVERITIES = ["info", "low", "medium", "high", "critical"]
 TIMEOUT = 120
 
@@ -88,17 +103,23 @@ def measure_pair(tailback, program, repeat, folder):
     for _ in range(repeat):
         for variant, results in runs.items():
             results.append(run_bare(program, variant))
-    medians = {variant: {figure: statistics.median(run[figure] for run in results) for figure in ("wall", "cpu", "latency")} for variant, results in runs.items()}
+    medians = {variant: {figure: statistics.median(run[figure] for run in results) for figure in FIGURES} for variant, results in runs.items()}
     same = len({run["checksum"] for results in runs.values() for run in results}) == 1
     return medians, same, {variant: record(tailback, program, variant, folder) for variant in runs}
 
 
+def figure_of(finding):
+    """Name of the figure that a gain is a part of."""
+    metric = finding["gain"]["metric"]
+    return "peak" if metric == "memory" and finding["rule"] in PEAK_RULES else FIGURE.get(metric, "wall")
+
+
 def check_planted(name, options, folder):
-    rule, functions = PLANTED[name]
+    rule, functions = {**PLANTED, **PLANTED_MEMORY}[name]
     medians, same, reports = measure_pair(options.tailback, os.path.join(options.workloads, f"workload_{name}"), options.repeat, folder)
     findings = reports["bad"]["findings"]
     first = findings[0] if findings else {"rule": "none", "severity": "info", "culprit": {}, "gain": {"metric": "wall_time", "fraction": 0, "low": 0, "high": 0}}
-    figure = FIGURE.get(first["gain"]["metric"], "wall")
+    figure = figure_of(first)
     problems = []
     if not same:
         problems.append("bad and fixed do different work")
@@ -124,7 +145,7 @@ def check(name, options):
     """The first attempt at which all held, else the last one."""
     for attempt in range(1, options.attempts + 1):
         with tempfile.TemporaryDirectory() as folder:
-            row = check_planted(name, options, folder) if name in PLANTED else check_clean(name, options, folder)
+            row = check_planted(name, options, folder) if name not in (*CLEAN, *CLEAN_MEMORY) else check_clean(name, options, folder)
         print(table([row]).splitlines()[-1], f"(attempt {attempt} of {options.attempts}, load {os.getloadavg()[0]:.1f})", file=sys.stderr, flush=True)
         if not row["problems"]:
             break
@@ -143,6 +164,14 @@ def table(rows):
     return "\n".join(lines) + "\n"
 
 
+def chosen(options):
+    """Names of the workloads to run."""
+    memory = [*PLANTED_MEMORY, *CLEAN_MEMORY]
+    if options.only:
+        return [name for name in [*PLANTED, *CLEAN, *memory] if name in options.only]
+    return [*PLANTED, *CLEAN, *(memory if options.memory else [])]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tailback", required=True)
@@ -150,13 +179,12 @@ def main():
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--attempts", type=int, default=1)
     parser.add_argument("--only", action="append")
+    parser.add_argument("--memory", action="store_true")
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--json")
     options = parser.parse_args()
     rows = []
-    for name in [*PLANTED, *CLEAN]:
-        if options.only and name not in options.only:
-            continue
+    for name in chosen(options):
         rows.append(check(name, options))
     if not rows:
         parser.error("no such workload")

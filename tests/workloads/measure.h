@@ -22,6 +22,17 @@ inline double cpu_seconds() {
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
+// Bytes in the line `name` of /proc/self/status: VmRSS is resident memory now, VmHWM its peak (of this program alone, which
+// ru_maxrss is not: that begins with what the process had before exec).
+inline double memory_bytes(const char* name) {
+  std::FILE* status = std::fopen("/proc/self/status", "re");
+  double kibibytes = 0;
+  for (char line[256]; status && std::fgets(line, sizeof line, status);)
+    if (std::strncmp(line, name, std::strlen(name)) == 0) kibibytes = std::atof(line + std::strlen(name) + 1);
+  if (status) std::fclose(status);
+  return kibibytes * 1024;
+}
+
 // Bijective mixing of 64 bits: work that cannot be folded away.
 inline std::uint64_t mix(std::uint64_t x) {
   x ^= x >> 31, x *= 0x7fb5d329728ea185ull;
@@ -37,6 +48,7 @@ inline void require(bool good, const char* what) {
 }
 
 // Runs `bad` or `fixed` as argv[1] says and prints the figures. `latency`: mean seconds of a task, where the workload has tasks.
+// Memory is looked at when the work is done: what should still be resident then must outlive the function.
 template <class Bad, class Fixed>
 int run(int argc, char** argv, Bad bad, Fixed fixed) {
   const bool is_bad = argc > 1 && std::strcmp(argv[1], "bad") == 0, is_fixed = argc > 1 && std::strcmp(argv[1], "fixed") == 0;
@@ -48,7 +60,9 @@ int run(int argc, char** argv, Bad bad, Fixed fixed) {
   const double start = now();
   const std::uint64_t checksum = is_bad ? bad(latency) : fixed(latency);
   const double wall = now() - start;
-  std::printf("variant=%s wall=%.4f cpu=%.4f latency=%.6f checksum=%016llx\n", argv[1], wall, cpu_seconds(), latency, static_cast<unsigned long long>(checksum));
+  const double resident = memory_bytes("VmRSS"), peak = memory_bytes("VmHWM");
+  std::printf("variant=%s wall=%.4f cpu=%.4f latency=%.6f resident=%.0f peak=%.0f checksum=%016llx\n", argv[1], wall, cpu_seconds(), latency, resident, peak,
+              static_cast<unsigned long long>(checksum));
   return 0;
 }
 
