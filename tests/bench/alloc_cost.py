@@ -50,7 +50,7 @@ class Contestant:
 
 
 FEW = 3
-CONTESTANTS = [Contestant(SAMPLED, ways.BARE, 1), Contestant(EXACT, ways.BARE, 1), Contestant(ways.HEAPTRACK, ways.BARE, 0.05, FEW),
+CONTESTANTS = [Contestant(SAMPLED, ways.BARE, 1), Contestant(EXACT, ways.BARE, 1), Contestant(ways.HEAPTRACK, ways.BARE, 0.2, FEW),
                Contestant(GPERFTOOLS, ON_TCMALLOC, 0.005, FEW), Contestant(JEMALLOC_PROFILER, ON_JEMALLOC, 1, FEW)]
 
 MICRO = [(kind, threads) for kind in ("site", "stacks") for threads in (1, 2, 8)]
