@@ -18,7 +18,19 @@ void push_event(ThreadCalls& own, const CallEvent& event) {
 
 }  // namespace
 
-void add_call_stack(CallSums& set, ThreadBlock& thread, const FinishedCall& call, std::uint64_t ns, bool blocked) {
+ChannelSums* probe_channels(CallSums& set, std::uint64_t object, Call call, std::uint32_t slot) {
+  for (std::uint32_t tries = 0; tries < kCallProbes; ++tries, ++slot) {
+    ChannelSums& sums = set.channels[slot % CallSums::kChannels];
+    if (sums.call == call && sums.object == object) return &sums;
+    if (sums.call != Call::none) continue;
+    sums.object = object;
+    sums.call = call;
+    return &sums;
+  }
+  return nullptr;
+}
+
+void add_call_stack(CallSums& set, ThreadBlock& thread, FinishedCall call, std::uint64_t ns, bool blocked) {
   const StackId stack = call.stack ? call.stack : stack_of_call(thread);
   StackSums* sums = stack_of(set, call.object, call.call, stack);
   if (!sums) sums = stack_of(set, 0, call.call, 0);

@@ -27,17 +27,14 @@ inline std::uint32_t size_bucket(std::uint64_t bytes) {
   return bits < ChannelSums::kSizes ? bits : ChannelSums::kSizes - 1;
 }
 
+// From `slot` on, taking a free one; nullptr: none is left.
+ChannelSums* probe_channels(CallSums& set, std::uint64_t object, Call call, std::uint32_t slot);
+
 inline ChannelSums* channel_of(CallSums& set, std::uint64_t object, Call call) {
-  std::uint32_t slot = hash_of_call(object, call, 0);
-  for (std::uint32_t tries = 0; tries < kCallProbes; ++tries, ++slot) {
-    ChannelSums& sums = set.channels[slot % CallSums::kChannels];
-    if (sums.call == call && sums.object == object) return &sums;
-    if (sums.call != Call::none) continue;
-    sums.object = object;
-    sums.call = call;
-    return &sums;
-  }
-  return nullptr;
+  const std::uint32_t slot = hash_of_call(object, call, 0);
+  ChannelSums& first = set.channels[slot % CallSums::kChannels];
+  if (first.call == call && first.object == object) [[likely]] return &first;
+  return probe_channels(set, object, call, slot);
 }
 
 inline StackSums* stack_of(CallSums& set, std::uint64_t object, Call call, StackId stack) {
@@ -87,11 +84,11 @@ inline bool is_sampled(ThreadCalls& own) {
   return true;
 }
 
-// The slow part: a call that blocked, or the random one.
-void add_call_stack(CallSums& set, ThreadBlock& thread, const FinishedCall& call, std::uint64_t ns, bool blocked);
+// The slow part: a call that blocked, or the random one. The call as a value, so that the fast part keeps it in registers.
+void add_call_stack(CallSums& set, ThreadBlock& thread, FinishedCall call, std::uint64_t ns, bool blocked);
 
 // Adds a call to the calling thread's sums. The caller holds the ticket (Scope).
-inline void record_call(ThreadBlock& thread, const FinishedCall& call) {
+[[gnu::always_inline]] inline void record_call(ThreadBlock& thread, const FinishedCall& call) {
   ThreadCalls& own = thread.calls;
   const std::uint32_t epoch = call_epoch.load(std::memory_order_relaxed);
   own.active.store(epoch + 1, std::memory_order_relaxed);
@@ -100,8 +97,8 @@ inline void record_call(ThreadBlock& thread, const FinishedCall& call) {
   const std::uint64_t ns = tick_clock.to_ns(call.end - call.begin);
   const bool blocked = ns >= kBlockedNs;
   ChannelSums* sums = channel_of(set, call.object, call.call);
-  if (!sums) ++own.lost, sums = channel_of(set, 0, call.call);
-  if (sums) {
+  if (!sums) [[unlikely]] ++own.lost, sums = channel_of(set, 0, call.call);
+  if (sums) [[likely]] {
     ++sums->calls;
     sums->errors += call.error;
     sums->empty += call.empty;
@@ -112,7 +109,7 @@ inline void record_call(ThreadBlock& thread, const FinishedCall& call) {
     ++sums->sizes[size_bucket(call.bytes)];
     if (blocked) ++sums->blocked_calls, sums->blocked_ns += ns;
   }
-  if (blocked || is_sampled(own)) add_call_stack(set, thread, call, ns, blocked);
+  if (blocked || is_sampled(own)) [[unlikely]] add_call_stack(set, thread, call, ns, blocked);
   mark_dirty(own, 1u << (epoch & 1));
   own.active.store(0, std::memory_order_release);
 }
