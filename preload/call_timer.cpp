@@ -9,7 +9,6 @@ using capture::Descriptor;
 using capture::Endpoint;
 using capture::tick_clock;
 using engine::session;
-using trace::CallGroup;
 
 namespace {
 
@@ -34,12 +33,9 @@ bool is_stream(const Endpoint& endpoint) {
   return endpoint.kind == EndpointKind::tcp_peer || endpoint.kind == EndpointKind::tcp_accepted || endpoint.kind == EndpointKind::unix_socket;
 }
 
-bool moves_bytes(CallGroup group) { return group == CallGroup::input || group == CallGroup::output || group == CallGroup::copy; }
-bool waits_for_something(CallGroup group) { return group == CallGroup::input || group == CallGroup::multiplex; }
-
 // Of a call that gave nothing (0) or failed (negative, with errno set).
-Outcome outcome_of_none(CallGroup group, std::int64_t result) {
-  if (result == 0) return {0, false, waits_for_something(group), 0};
+Outcome outcome_of_none(CallKind kind, std::int64_t result) {
+  if (result == 0) return {0, false, kind.waits(), 0};
   const bool patient = is_patience(errno);
   return {0, !patient, patient, 0};
 }
@@ -53,18 +49,18 @@ Outcome outcome_of_none(CallGroup group, std::int64_t result) {
   if (!capture::recording()) [[unlikely]] return;
   ++capture::thread_local_state.in_agent;
   thread.calls.pending.store(Call::none, std::memory_order_relaxed);
-  record_call(thread, {kind.call, object, begin, end, outcome.bytes, outcome.error, outcome.empty, outcome.stack});
-  if (kind.group == CallGroup::multiplex) thread.calls.polled = end;
+  record_call(thread, {kind.call(), object, begin, end, outcome.bytes, outcome.error, outcome.empty, outcome.stack});
+  if (kind.waits_for_any()) thread.calls.polled = end;
   session.after_call(thread, end);
   --capture::thread_local_state.in_agent;
 }
 
 // A turn: writes, then a read that brings something.
-void note_turn(ThreadBlock& thread, CallGroup group, Descriptor& descriptor, std::uint64_t bytes, std::uint64_t begin, std::uint64_t end) {
+[[gnu::noinline]] void note_turn(ThreadBlock& thread, CallKind kind, Descriptor& descriptor, std::uint64_t bytes, std::uint64_t begin, std::uint64_t end) {
   Endpoint* endpoint = session.endpoints.at(descriptor.endpoint.load(std::memory_order_relaxed));
   if (!endpoint) return;
   capture::Turns& turns = endpoint->turns;
-  if (group == CallGroup::output) {
+  if (kind.is_output()) {
     ++descriptor.writes;
     if (bytes < kSmallWrite && descriptor.small_writes < 255) ++descriptor.small_writes;
     descriptor.last_write = end;
@@ -96,6 +92,11 @@ void note_turn(ThreadBlock& thread, CallGroup group, Descriptor& descriptor, std
   descriptor.second_write = 0;
 }
 
+// A closed number says nothing any more.
+[[gnu::cold]] EndpointId endpoint_after(CallKind kind, const Descriptor& descriptor) {
+  return kind.call() == Call::close ? 0 : endpoint_of(session.descriptors.number_of(&descriptor));
+}
+
 [[gnu::cold]] void tell_call_wakes(ThreadBlock& thread, Call call, std::uint64_t object, std::uint64_t begin) {
   const Endpoint* endpoint = session.endpoints.at(static_cast<EndpointId>(object));
   if (!endpoint || !is_within_process(*endpoint)) return;
@@ -117,17 +118,17 @@ void finish_now(ThreadBlock* thread, CallKind kind, std::uint64_t object, std::u
 void finish_call(ThreadBlock* thread, CallKind kind, std::uint64_t object, std::uint64_t begin, std::int64_t result, std::uint64_t bytes) {
   const std::uint64_t end = tick_clock.now();
   if (!thread) [[unlikely]] return finish_without_thread(begin, end);
-  add_call(*thread, kind, object, begin, end, result > 0 ? Outcome{bytes, false, false, 0} : outcome_of_none(kind.group, result));
+  add_call(*thread, kind, object, begin, end, result > 0 ? Outcome{bytes, false, false, 0} : outcome_of_none(kind, result));
 }
 
-void finish_descriptor_call(ThreadBlock* thread, CallKind kind, EndpointId object, int fd, std::uint64_t begin, std::int64_t result) {
+void finish_descriptor_call(ThreadBlock* thread, CallKind kind, EndpointId object, Descriptor* descriptor, std::uint64_t begin, std::int64_t result) {
   const std::uint64_t end = tick_clock.now();
   if (!thread) [[unlikely]] return finish_without_thread(begin, end);
-  if (object == 0 && result >= 0 && kind.call != Call::close) [[unlikely]] object = endpoint_of(fd);  // closed: the number says nothing any more
-  if (result <= 0) return add_call(*thread, kind, object, begin, end, outcome_of_none(kind.group, result));
-  const std::uint64_t bytes = moves_bytes(kind.group) ? static_cast<std::uint64_t>(result) : 0;
-  if (Descriptor* descriptor = session.descriptors.at(fd); descriptor && descriptor->is_stream) note_turn(*thread, kind.group, *descriptor, bytes, begin, end);
-  if (kind.group == CallGroup::output && capture::detail_span.holds(begin)) [[unlikely]] tell_call_wakes(*thread, kind.call, object, begin);
+  if (object == 0 && result >= 0 && descriptor) [[unlikely]] object = endpoint_after(kind, *descriptor);
+  if (result <= 0) return add_call(*thread, kind, object, begin, end, outcome_of_none(kind, result));
+  const std::uint64_t bytes = kind.moves_bytes() ? static_cast<std::uint64_t>(result) : 0;
+  if (descriptor && descriptor->is_stream) note_turn(*thread, kind, *descriptor, bytes, begin, end);
+  if (kind.is_output() && capture::detail_span.holds(begin)) [[unlikely]] tell_call_wakes(*thread, kind.call(), object, begin);
   add_call(*thread, kind, object, begin, end, {bytes, false, false, 0});
 }
 

@@ -18,9 +18,29 @@ using capture::ThreadBlock;
 using trace::Call;
 
 // A call as its hook knows it; settled when the hook is compiled.
-struct CallKind {
-  Call call;
-  trace::CallGroup group;
+class CallKind {
+ public:
+  explicit constexpr CallKind(Call call) : call_(call), traits_(traits_of(trace::group_of(call))) {}
+  Call call() const { return call_; }
+  bool moves_bytes() const { return traits_ & kMovesBytes; }
+  bool is_output() const { return traits_ & kOutput; }        // its other end gets something
+  bool waits() const { return traits_ & kWaits; }             // for something, so that nothing means that there was nothing yet
+  bool waits_for_any() const { return traits_ & kWaitsForAny; }
+
+ private:
+  static constexpr std::uint16_t kMovesBytes = 1, kOutput = 2, kWaits = 4, kWaitsForAny = 8;
+  static constexpr std::uint16_t traits_of(trace::CallGroup group) {
+    switch (group) {
+      case trace::CallGroup::input: return kMovesBytes | kWaits;
+      case trace::CallGroup::output: return kMovesBytes | kOutput;
+      case trace::CallGroup::copy: return kMovesBytes | kOutput;
+      case trace::CallGroup::multiplex: return kWaits | kWaitsForAny;
+      default: return 0;
+    }
+  }
+
+  Call call_;
+  std::uint16_t traits_;
 };
 
 struct Outcome {
@@ -42,11 +62,11 @@ void finish_at(ThreadBlock* thread, CallKind kind, std::uint64_t object, std::ui
 void finish_now(ThreadBlock* thread, CallKind kind, std::uint64_t object, std::uint64_t begin, Outcome outcome);
 // `result` as of a system call's wrapper: negative with errno set, else what it gives.
 void finish_call(ThreadBlock* thread, CallKind kind, std::uint64_t object, std::uint64_t begin, std::int64_t result, std::uint64_t bytes);
-void finish_descriptor_call(ThreadBlock* thread, CallKind kind, EndpointId object, int fd, std::uint64_t begin, std::int64_t result);
+void finish_descriptor_call(ThreadBlock* thread, CallKind kind, EndpointId object, capture::Descriptor* descriptor, std::uint64_t begin, std::int64_t result);
 
 class CallTimer {
  public:
-  [[gnu::always_inline]] explicit CallTimer(Call call, std::uint64_t object = 0) : kind_{call, trace::group_of(call)}, object_(object) {
+  [[gnu::always_inline]] explicit CallTimer(Call call, std::uint64_t object = 0) : kind_(call), object_(object) {
     if (!capture::timing_calls() || capture::thread_local_state.in_agent) [[unlikely]] return;
     thread_ = capture::thread_local_state.block;
     begin_ = capture::tick_clock.now();
@@ -80,7 +100,7 @@ class CallTimer {
     own.pending_stack = 0;
     own.pending_object = object_;
     own.pending_since = begin_;
-    own.pending.store(kind_.call, std::memory_order_release);
+    own.pending.store(kind_.call(), std::memory_order_release);
   }
 
   CallKind kind_;
@@ -109,20 +129,20 @@ class LockTimer : public CallTimer {
 // A call on a descriptor, whose endpoint is asked for before the call: close makes the number unknown.
 class DescriptorTimer : public CallTimer {
  public:
-  [[gnu::always_inline]] DescriptorTimer(Call call, int fd) : CallTimer(call, 0), fd_(fd) {
+  [[gnu::always_inline]] DescriptorTimer(Call call, int fd) : CallTimer(call, 0) {
     if (!thread_) [[unlikely]] return;
-    const capture::Descriptor* descriptor = engine::session.descriptors.at(fd);
-    if (!descriptor) [[unlikely]] return;
-    endpoint_ = descriptor->endpoint.load(std::memory_order_acquire);
+    descriptor_ = engine::session.descriptors.at(fd);
+    if (!descriptor_) [[unlikely]] return;
+    endpoint_ = descriptor_->endpoint.load(std::memory_order_acquire);
     thread_->calls.pending_object = endpoint_;
   }
 
   void done(std::int64_t result) const {
-    if (begin_ != 0) [[likely]] finish_descriptor_call(thread_, kind_, endpoint_, fd_, begin_, result);
+    if (begin_ != 0) [[likely]] finish_descriptor_call(thread_, kind_, endpoint_, descriptor_, begin_, result);
   }
 
  private:
-  int fd_;
+  capture::Descriptor* descriptor_ = nullptr;  // of its number, whatever that means by now
   EndpointId endpoint_ = 0;
 };
 
