@@ -111,10 +111,6 @@ void finish_at(ThreadBlock* thread, CallKind kind, std::uint64_t object, std::ui
   add_call(*thread, kind, object, begin, end, outcome);
 }
 
-void finish_now(ThreadBlock* thread, CallKind kind, std::uint64_t object, std::uint64_t begin, Outcome outcome) {
-  finish_at(thread, kind, object, begin, tick_clock.now(), outcome);
-}
-
 void finish_call(ThreadBlock* thread, CallKind kind, std::uint64_t object, std::uint64_t begin, std::int64_t result, std::uint64_t bytes) {
   const std::uint64_t end = tick_clock.now();
   if (!thread) [[unlikely]] return finish_without_thread(begin, end);

@@ -59,7 +59,9 @@ inline Outcome outcome_of_error(int error, std::uint64_t bytes = 0, capture::Sta
 // The ends of calls. They take values, no timer, so that a timer is nothing but registers. Each adds the call to the thread's sums;
 // without a thread of its own a dormant process learns here that it waited long enough to be recorded.
 void finish_at(ThreadBlock* thread, CallKind kind, std::uint64_t object, std::uint64_t begin, std::uint64_t end, Outcome outcome);
-void finish_now(ThreadBlock* thread, CallKind kind, std::uint64_t object, std::uint64_t begin, Outcome outcome);
+inline void finish_now(ThreadBlock* thread, CallKind kind, std::uint64_t object, std::uint64_t begin, Outcome outcome) {
+  finish_at(thread, kind, object, begin, capture::tick_clock.now(), outcome);
+}
 // `result` as of a system call's wrapper: negative with errno set, else what it gives.
 void finish_call(ThreadBlock* thread, CallKind kind, std::uint64_t object, std::uint64_t begin, std::int64_t result, std::uint64_t bytes);
 void finish_descriptor_call(ThreadBlock* thread, CallKind kind, EndpointId object, capture::Descriptor* descriptor, std::uint64_t begin, std::int64_t result);
