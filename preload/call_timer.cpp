@@ -33,80 +33,45 @@ bool is_stream(const Endpoint& endpoint) {
   return endpoint.kind == EndpointKind::tcp_peer || endpoint.kind == EndpointKind::tcp_accepted || endpoint.kind == EndpointKind::unix_socket;
 }
 
-}  // namespace
+// Of a call that gave nothing (0) or failed (negative, with errno set).
+Outcome outcome_of_none(CallKind kind, std::int64_t result) {
+  if (result == 0) return {0, false, kind.waits(), 0};
+  const bool patient = is_patience(errno);
+  return {0, !patient, patient, 0};
+}
 
-void CallTimer::finish_at(std::uint64_t end, std::uint64_t object, std::uint64_t bytes, bool error, bool empty, capture::StackId stack) const {
-  if (!thread_) {
-    if (end - begin_ >= kWorthWakingNs && session.dormant()) session.wake_up();  // a dormant process counts nanoseconds
-    return;
-  }
-  if (!capture::recording()) return;
+[[gnu::cold]] void finish_without_thread(std::uint64_t begin, std::uint64_t end) {
+  if (end - begin >= kWorthWakingNs && session.dormant()) session.wake_up();  // a dormant process counts nanoseconds
+}
+
+// What every recorded call pays; inlined once into each end, so that nothing of it goes through memory.
+[[gnu::always_inline]] inline void add_call(ThreadBlock& thread, CallKind kind, std::uint64_t object, std::uint64_t begin, std::uint64_t end, Outcome outcome) {
+  if (!capture::recording()) [[unlikely]] return;
   ++capture::thread_local_state.in_agent;
-  thread_->calls.pending.store(Call::none, std::memory_order_relaxed);
-  record_call(*thread_, {call_, object, begin_, end, bytes, error, empty, stack});
-  if (trace::group_of(call_) == trace::CallGroup::multiplex) thread_->calls.polled = end;
-  session.after_call(*thread_, end);
+  thread.calls.pending.store(Call::none, std::memory_order_relaxed);
+  record_call(thread, {kind.call(), object, begin, end, outcome.bytes, outcome.error, outcome.empty, outcome.stack});
+  if (kind.waits_for_any()) thread.calls.polled = end;
+  session.after_call(thread, end);
   --capture::thread_local_state.in_agent;
 }
 
-void CallTimer::finish(std::uint64_t object, std::uint64_t bytes, bool error, bool empty, capture::StackId stack) const {
-  finish_at(tick_clock.now(), object, bytes, error, empty, stack);
-}
-
-void CallTimer::finish_call(std::int64_t result, std::uint64_t bytes) const {
-  const std::uint64_t end = tick_clock.now();
-  if (result > 0) return finish_at(end, object_, bytes, false, false);
-  const bool patient = result < 0 ? is_patience(errno) : waits_for_something();
-  finish_at(end, object_, bytes, result < 0 && !patient, patient);
-}
-
-void DescriptorTimer::finish_call(std::int64_t result) const {
-  const std::uint64_t end = tick_clock.now();
-  if (result <= 0) {
-    const bool patient = result < 0 ? is_patience(errno) : waits_for_something();
-    const std::uint64_t object = object_ || result < 0 || !thread_ ? object_ : endpoint_of(fd_);
-    return finish_at(end, object, 0, result < 0 && !patient, patient);
-  }
-  const std::uint64_t bytes = moves_bytes() ? static_cast<std::uint64_t>(result) : 0;
-  const std::uint64_t object = object_ || !thread_ ? object_ : endpoint_of(fd_);
-  if (descriptor_ && descriptor_->is_stream) note_turn(*descriptor_, bytes, end);
-  if (thread_ && capture::detail_span.holds(begin_) && wakes_others(object)) {
-    const capture::Scope scope;
-    tell_wake(*thread_, call_, object, begin_);
-  }
-  finish_at(end, object, bytes, false, false);
-}
-
-// Not part of the wait: the clock starts when the walk is over.
-void LockTimer::walk() {
-  const capture::Scope scope;
-  stack_ = capture::stack_of_call(*thread_);
-  thread_->calls.pending_stack = stack_;
-  begin_ = tick_clock.now();
-}
-
-bool DescriptorTimer::wakes_others(std::uint64_t object) const {
-  const Endpoint* endpoint = trace::group_of(call_) == trace::CallGroup::output ? session.endpoints.at(static_cast<EndpointId>(object)) : nullptr;
-  return endpoint && is_within_process(*endpoint);
-}
-
 // A turn: writes, then a read that brings something.
-void DescriptorTimer::note_turn(Descriptor& descriptor, std::uint64_t bytes, std::uint64_t end) const {
+[[gnu::noinline]] void note_turn(ThreadBlock& thread, CallKind kind, Descriptor& descriptor, std::uint64_t bytes, std::uint64_t begin, std::uint64_t end) {
   Endpoint* endpoint = session.endpoints.at(descriptor.endpoint.load(std::memory_order_relaxed));
   if (!endpoint) return;
   capture::Turns& turns = endpoint->turns;
-  if (trace::group_of(call_) == trace::CallGroup::output) {
+  if (kind.is_output()) {
     ++descriptor.writes;
     if (bytes < kSmallWrite && descriptor.small_writes < 255) ++descriptor.small_writes;
     descriptor.last_write = end;
     if (descriptor.writes != 2 || !turns.watched.load(std::memory_order_relaxed)) return;
     const capture::Scope scope;
-    descriptor.second_write = capture::stack_of_call(*thread_);
+    descriptor.second_write = capture::stack_of_call(thread);
     return;
   }
   if (descriptor.writes == 0) return;
   const std::uint64_t ns = tick_clock.to_ns(end - descriptor.last_write);
-  const bool waited = tick_clock.to_ns(end - begin_) >= capture::kBlockedNs || thread_->calls.polled > descriptor.last_write;
+  const bool waited = tick_clock.to_ns(end - begin) >= capture::kBlockedNs || thread.calls.polled > descriptor.last_write;
   if (!waited) {  // how long the answer has been there nobody knows
     turns.ready_turns.fetch_add(1, std::memory_order_relaxed);
     descriptor.writes = 0;
@@ -125,6 +90,50 @@ void DescriptorTimer::note_turn(Descriptor& descriptor, std::uint64_t bytes, std
   descriptor.writes = 0;
   descriptor.small_writes = 0;
   descriptor.second_write = 0;
+}
+
+// A closed number says nothing any more.
+[[gnu::cold]] EndpointId endpoint_after(CallKind kind, const Descriptor& descriptor) {
+  return kind.call() == Call::close ? 0 : endpoint_of(session.descriptors.number_of(&descriptor));
+}
+
+[[gnu::cold]] void tell_call_wakes(ThreadBlock& thread, Call call, std::uint64_t object, std::uint64_t begin) {
+  const Endpoint* endpoint = session.endpoints.at(static_cast<EndpointId>(object));
+  if (!endpoint || !is_within_process(*endpoint)) return;
+  const capture::Scope scope;
+  tell_wake(thread, call, object, begin);
+}
+
+}  // namespace
+
+void finish_at(ThreadBlock* thread, CallKind kind, std::uint64_t object, std::uint64_t begin, std::uint64_t end, Outcome outcome) {
+  if (!thread) return finish_without_thread(begin, end);
+  add_call(*thread, kind, object, begin, end, outcome);
+}
+
+void finish_call(ThreadBlock* thread, CallKind kind, std::uint64_t object, std::uint64_t begin, std::int64_t result, std::uint64_t bytes) {
+  const std::uint64_t end = tick_clock.now();
+  if (!thread) [[unlikely]] return finish_without_thread(begin, end);
+  add_call(*thread, kind, object, begin, end, result > 0 ? Outcome{bytes, false, false, 0} : outcome_of_none(kind, result));
+}
+
+void finish_descriptor_call(ThreadBlock* thread, CallKind kind, EndpointId object, Descriptor* descriptor, std::uint64_t begin, std::int64_t result) {
+  const std::uint64_t end = tick_clock.now();
+  if (!thread) [[unlikely]] return finish_without_thread(begin, end);
+  if (object == 0 && result >= 0 && descriptor) [[unlikely]] object = endpoint_after(kind, *descriptor);
+  if (result <= 0) return add_call(*thread, kind, object, begin, end, outcome_of_none(kind, result));
+  const std::uint64_t bytes = kind.moves_bytes() ? static_cast<std::uint64_t>(result) : 0;
+  if (descriptor && descriptor->is_stream) note_turn(*thread, kind, *descriptor, bytes, begin, end);
+  if (kind.is_output() && capture::detail_span.holds(begin)) [[unlikely]] tell_call_wakes(*thread, kind.call(), object, begin);
+  add_call(*thread, kind, object, begin, end, {bytes, false, false, 0});
+}
+
+// Not part of the wait: the clock starts when the walk is over.
+void LockTimer::walk() {
+  const capture::Scope scope;
+  stack_ = capture::stack_of_call(*thread_);
+  thread_->calls.pending_stack = stack_;
+  begin_ = tick_clock.now();
 }
 
 EndpointId endpoint_of(int fd) {

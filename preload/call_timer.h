@@ -14,31 +14,81 @@
 namespace tailback::preload {
 
 using capture::EndpointId;
+using capture::ThreadBlock;
 using trace::Call;
+
+// A call as its hook knows it; settled when the hook is compiled.
+class CallKind {
+ public:
+  explicit constexpr CallKind(Call call) : call_(call), traits_(traits_of(trace::group_of(call))) {}
+  Call call() const { return call_; }
+  bool moves_bytes() const { return traits_ & kMovesBytes; }
+  bool is_output() const { return traits_ & kOutput; }        // its other end gets something
+  bool waits() const { return traits_ & kWaits; }             // for something, so that nothing means that there was nothing yet
+  bool waits_for_any() const { return traits_ & kWaitsForAny; }
+
+ private:
+  static constexpr std::uint16_t kMovesBytes = 1, kOutput = 2, kWaits = 4, kWaitsForAny = 8;
+  static constexpr std::uint16_t traits_of(trace::CallGroup group) {
+    switch (group) {
+      case trace::CallGroup::input: return kMovesBytes | kWaits;
+      case trace::CallGroup::output: return kMovesBytes | kOutput;
+      case trace::CallGroup::copy: return kMovesBytes | kOutput;
+      case trace::CallGroup::multiplex: return kWaits | kWaitsForAny;
+      default: return 0;
+    }
+  }
+
+  Call call_;
+  std::uint16_t traits_;
+};
+
+struct Outcome {
+  std::uint64_t bytes = 0;
+  bool error = false, empty = false;  // as in call_aggregate
+  capture::StackId stack = 0;         // walked before; 0: not
+};
+
+// Not failures: nothing there yet, interrupted, timed out.
+inline bool is_patience(int error) { return error == EAGAIN || error == EINTR || error == ETIMEDOUT || error == EINPROGRESS; }
+inline Outcome outcome_of_error(int error, std::uint64_t bytes = 0, capture::StackId stack = 0) {
+  const bool patient = is_patience(error);
+  return {bytes, error != 0 && !patient, error != 0 && patient, stack};
+}
+
+// The ends of calls. They take values, no timer, so that a timer is nothing but registers. Each adds the call to the thread's sums;
+// without a thread of its own a dormant process learns here that it waited long enough to be recorded.
+void finish_at(ThreadBlock* thread, CallKind kind, std::uint64_t object, std::uint64_t begin, std::uint64_t end, Outcome outcome);
+inline void finish_now(ThreadBlock* thread, CallKind kind, std::uint64_t object, std::uint64_t begin, Outcome outcome) {
+  finish_at(thread, kind, object, begin, capture::tick_clock.now(), outcome);
+}
+// `result` as of a system call's wrapper: negative with errno set, else what it gives.
+void finish_call(ThreadBlock* thread, CallKind kind, std::uint64_t object, std::uint64_t begin, std::int64_t result, std::uint64_t bytes);
+void finish_descriptor_call(ThreadBlock* thread, CallKind kind, EndpointId object, capture::Descriptor* descriptor, std::uint64_t begin, std::int64_t result);
 
 class CallTimer {
  public:
-  explicit CallTimer(Call call, std::uint64_t object = 0) : call_(call), object_(object) {
-    if (!capture::timing_calls() || capture::thread_local_state.in_agent) return;
-    begin_ = capture::tick_clock.now();
+  [[gnu::always_inline]] explicit CallTimer(Call call, std::uint64_t object = 0) : kind_(call), object_(object) {
+    if (!capture::timing_calls() || capture::thread_local_state.in_agent) [[unlikely]] return;
     thread_ = capture::thread_local_state.block;
-    if (thread_) publish();
+    begin_ = capture::tick_clock.now();
+    if (thread_) [[likely]] publish();
   }
 
-  // `result` as of a system call's wrapper: negative with errno set, else what it gives; bytes moved, for calls that move any.
+  // Bytes moved, for calls that move any.
   void done(std::int64_t result, std::uint64_t bytes = 0) const {
-    if (begin_ != 0) finish_call(result, bytes);
+    if (begin_ != 0) [[likely]] finish_call(thread_, kind_, object_, begin_, result, bytes);
   }
   // For calls that return an error number instead.
   void done_with(int error, std::uint64_t bytes = 0) const {
-    if (begin_ != 0) finish(object_, bytes, error != 0 && !is_patience(error), error != 0 && is_patience(error));
+    if (begin_ != 0) finish_now(thread_, kind_, object_, begin_, outcome_of_error(error, bytes));
   }
   // The call is over, what it worked on is found out after.
   void stop() {
     if (begin_ != 0) end_ = capture::tick_clock.now();
   }
   void done_on(std::uint64_t object, std::int64_t result) const {
-    if (begin_ != 0) finish_at(end_, object, 0, result < 0 && !is_patience(errno), false);
+    if (begin_ != 0) finish_at(thread_, kind_, object, begin_, end_, {0, result < 0 && !is_patience(errno), false, 0});
   }
   bool on() const { return begin_ != 0; }
   // The call turned out not to be one that counts.
@@ -47,33 +97,19 @@ class CallTimer {
   }
 
  protected:
-  void publish() const {
+  [[gnu::always_inline]] void publish() const {
     capture::ThreadCalls& own = thread_->calls;
     own.pending_stack = 0;
     own.pending_object = object_;
     own.pending_since = begin_;
-    own.pending.store(call_, std::memory_order_release);
+    own.pending.store(kind_.call(), std::memory_order_release);
   }
-  void finish_call(std::int64_t result, std::uint64_t bytes) const;
-  void finish_at(std::uint64_t end, std::uint64_t object, std::uint64_t bytes, bool error, bool empty, capture::StackId stack = 0) const;
-  // Adds the call to the sums; also where a dormant process learns that it waited long enough to be recorded.
-  void finish(std::uint64_t object, std::uint64_t bytes, bool error, bool empty, capture::StackId stack = 0) const;
-  bool moves_bytes() const {
-    const trace::CallGroup group = trace::group_of(call_);
-    return group == trace::CallGroup::input || group == trace::CallGroup::output || group == trace::CallGroup::copy;
-  }
-  bool waits_for_something() const {
-    const trace::CallGroup group = trace::group_of(call_);
-    return group == trace::CallGroup::input || group == trace::CallGroup::multiplex;
-  }
-  // Not failures: nothing there yet, interrupted, timed out.
-  static bool is_patience(int error) { return error == EAGAIN || error == EINTR || error == ETIMEDOUT || error == EINPROGRESS; }
 
-  Call call_;
+  CallKind kind_;
   std::uint64_t object_;
   std::uint64_t begin_ = 0;  // 0: not measured
   std::uint64_t end_ = 0;    // of a stopped one
-  capture::ThreadBlock* thread_ = nullptr;
+  ThreadBlock* thread_ = nullptr;
 };
 
 // A lock that was busy when it was tried: its stack is walked before the wait.
@@ -83,7 +119,7 @@ class LockTimer : public CallTimer {
     if (thread_) walk();
   }
   void done_with(int error) const {
-    if (on()) finish(object_, 0, error != 0 && !is_patience(error), error != 0 && is_patience(error), stack_);
+    if (on()) finish_now(thread_, kind_, object_, begin_, outcome_of_error(error, 0, stack_));
   }
 
  private:
@@ -92,26 +128,24 @@ class LockTimer : public CallTimer {
   capture::StackId stack_ = 0;
 };
 
-// A call on a descriptor.
+// A call on a descriptor, whose endpoint is asked for before the call: close makes the number unknown.
 class DescriptorTimer : public CallTimer {
  public:
-  DescriptorTimer(Call call, int fd) : CallTimer(call, 0), fd_(fd) {
-    if (!thread_) return;
+  [[gnu::always_inline]] DescriptorTimer(Call call, int fd) : CallTimer(call, 0) {
+    if (!thread_) [[unlikely]] return;
     descriptor_ = engine::session.descriptors.at(fd);
-    if (descriptor_) thread_->calls.pending_object = object_ = descriptor_->endpoint.load(std::memory_order_acquire);
+    if (!descriptor_) [[unlikely]] return;
+    endpoint_ = descriptor_->endpoint.load(std::memory_order_acquire);
+    thread_->calls.pending_object = endpoint_;
   }
 
   void done(std::int64_t result) const {
-    if (begin_ != 0) finish_call(result);
+    if (begin_ != 0) [[likely]] finish_descriptor_call(thread_, kind_, endpoint_, descriptor_, begin_, result);
   }
 
  private:
-  void finish_call(std::int64_t result) const;
-  bool wakes_others(std::uint64_t object) const;
-  void note_turn(capture::Descriptor& descriptor, std::uint64_t bytes, std::uint64_t end) const;
-
-  int fd_;
-  capture::Descriptor* descriptor_ = nullptr;
+  capture::Descriptor* descriptor_ = nullptr;  // of its number, whatever that means by now
+  EndpointId endpoint_ = 0;
 };
 
 // Whether hooks keep what descriptors stand for.

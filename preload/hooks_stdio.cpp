@@ -33,7 +33,7 @@ class WriteTimer : public CallTimer {
       : CallTimer(call, tailback::capture::timing_calls() ? endpoint_of(stream) : 0), stream_(stream), before_(pending(stream)) {}
   void done(std::size_t bytes, bool failed = false) const {
     const std::size_t left = before_ + bytes - pending(stream_);
-    if (on() && (left > 0 || failed)) finish(object_, failed ? 0 : left, failed, false);
+    if (on() && (left > 0 || failed)) finish_now(thread_, kind_, object_, begin_, {failed ? 0 : left, failed, false, 0});
     else leave();
   }
 
@@ -46,7 +46,7 @@ class ReadTimer : public CallTimer {
  public:
   explicit ReadTimer(const FILE* stream) : CallTimer(Call::stdio_read, tailback::capture::timing_calls() ? endpoint_of(stream) : 0) {}
   void done(std::size_t bytes) const {
-    if (on()) finish(object_, bytes, false, bytes == 0);
+    if (on()) finish_now(thread_, kind_, object_, begin_, {bytes, false, bytes == 0, 0});
   }
 };
 

@@ -16,28 +16,58 @@ void push_event(ThreadCalls& own, const CallEvent& event) {
   mark_dirty(own, kDirtyEvents);
 }
 
+// For how many calls the random one stands that is_sampled just found; also settles which one comes next, out of step with anything that
+// the program does in turns. Threads that make calls all the time have stacks enough with fewer of them: what a sample weighs is known
+// before the calls come that it is chosen from, so that sums stay without bias.
+std::uint32_t sample_weight(ThreadCalls& own) {
+  constexpr std::uint32_t kMean = 64, kMany = 64, kMeanOfMany = 512;
+  const std::uint32_t weight = own.used() ? own.sample_weight : 1;  // a thread's first call is always one
+  const std::uint32_t epoch = call_epoch.load(std::memory_order_relaxed);
+  if (epoch != own.sample_epoch) own.sample_epoch = epoch, own.samples = 0;
+  const std::uint32_t mean = ++own.samples < kMany ? kMean : kMeanOfMany;
+  own.random = own.random * 1664525u + 1013904223u;
+  own.sample_weight = mean;
+  own.until_sample = mean / 2 - 1 + (own.random >> 16) % (mean + 1);
+  return weight;
+}
+
 }  // namespace
 
-void add_call_stack(CallSums& set, ThreadBlock& thread, const FinishedCall& call, std::uint64_t ns, bool blocked) {
-  const StackId stack = call.stack ? call.stack : stack_of_call(thread);
-  StackSums* sums = stack_of(set, call.object, call.call, stack);
-  if (!sums) sums = stack_of(set, 0, call.call, 0);
+ChannelSums* probe_channels(CallSums& set, std::uint64_t object, Call call, std::uint32_t slot) {
+  for (std::uint32_t tries = 0; tries < kCallProbes; ++tries, ++slot) {
+    ChannelSums& sums = set.channels[slot % CallSums::kChannels];
+    if (sums.call == call && sums.object == object) return &sums;
+    if (sums.call != Call::none) continue;
+    sums.object = object;
+    sums.call = call;
+    return &sums;
+  }
+  return nullptr;
+}
+
+void add_call_stack(ThreadBlock& thread, Call call, std::uint64_t object, std::uint64_t begin, std::uint64_t ns, std::uint64_t bytes, StackId stack) {
+  ThreadCalls& own = thread.calls;
+  CallSums& set = own.sets[(own.active.load(std::memory_order_relaxed) - 1) & 1];
+  const bool blocked = ns >= kBlockedNs;
+  const std::uint32_t weight = blocked ? 1 : sample_weight(own);
+  if (stack == 0) stack = stack_of_call(thread);
+  StackSums* sums = stack_of(set, object, call, stack);
+  if (!sums) sums = stack_of(set, 0, call, 0);
   if (!sums) {
-    ++thread.calls.lost;
+    ++own.lost;
     return;
   }
-  const std::uint32_t weight = blocked ? 1 : kCallSampleMean;
   sums->calls += weight;
   sums->ns += weight * ns;
-  sums->bytes += weight * call.bytes;
+  sums->bytes += weight * bytes;
   if (ns > sums->longest_ns) sums->longest_ns = ns;
   if (!blocked) return;
   ++sums->blocked_calls;
   sums->blocked_ns += ns;
-  thread.calls.blocked_call = call.call;
-  thread.calls.blocked_stack = stack;
-  thread.calls.blocked_object = call.object;
-  if (detail_span.holds(call.end)) push_event(thread.calls, {tick_clock.monotonic_at(call.begin), ns, call.object, call.bytes, stack, call.call});
+  own.blocked_call = call;
+  own.blocked_stack = stack;
+  own.blocked_object = object;
+  if (detail_span.holds(begin + tick_clock.from_ns(ns))) push_event(own, {tick_clock.monotonic_at(begin), ns, object, bytes, stack, call});
 }
 
 StackId stack_of_call(ThreadBlock& thread) { return sampling.unwinder->walk_here(0, thread.stack, *thread.hook_cache).stack; }
@@ -50,8 +80,10 @@ void record_wake(ThreadBlock& thread, Call call, std::uint64_t object) {
   CallSums& set = own.sets[epoch & 1];
   if (ChannelSums* sums = channel_of(set, object, call)) ++sums->calls;
   else ++own.lost;
-  if (is_sampled(own))
-    if (StackSums* sums = stack_of(set, object, call, stack_of_call(thread))) sums->calls += kCallSampleMean;
+  if (is_sampled(own)) {
+    const std::uint32_t weight = sample_weight(own);
+    if (StackSums* sums = stack_of(set, object, call, stack_of_call(thread))) sums->calls += weight;
+  }
   mark_dirty(own, 1u << (epoch & 1));
   own.active.store(0, std::memory_order_release);
   if (const std::uint64_t now = tick_clock.now(); detail_span.holds(now)) tell_wake(thread, call, object, now);

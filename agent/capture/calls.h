@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Calls that may block, summed up by the thread that makes them: exactly for each (call, object), and by stack for each call that
-// blocked and a random one in about 64 of the others. One writer, the thread itself; the engine reads what the writer has turned its
+// blocked and a random one in 64 to 512 of the others. One writer, the thread itself; the engine reads what the writer has turned its
 // back on. Signal-safe, no lock, no system call. Cost of a timed call: docs/performance.md.
 //
 // Two sets of sums take turns: the engine advances `call_epoch`, later reads and clears the set of the epoch before, which by then no
 // writer is in (`active` says so). A thread held up for longer than an epoch in the middle keeps its set until the next turn.
 #pragma once
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 #include "agent/capture/ring.h"
@@ -18,9 +19,10 @@ namespace tailback::capture {
 struct ThreadBlock;
 using trace::Call;
 
+inline constexpr std::size_t kCacheLine = 64;
 inline constexpr std::uint64_t kBlockedNs = 20'000;  // from which on each call has its stack
 
-struct ChannelSums {  // of one call on one object
+struct alignas(kCacheLine) ChannelSums {  // of one call on one object; what each call changes is in the first line, and in one of either histogram
   static constexpr std::uint32_t kLatencies = 32, kSizes = 28;
   static constexpr std::uint32_t kFirstLatency = 5;  // latencies[0]: below 2^6 ns; [i]: from 2^(i + 5) ns
   std::uint64_t object;
@@ -30,6 +32,7 @@ struct ChannelSums {  // of one call on one object
   std::uint32_t latencies[kLatencies];
   std::uint32_t sizes[kSizes];  // [0]: nothing; [i]: from 2^(i - 1) bytes
 };
+static_assert(offsetof(ChannelSums, latencies) == kCacheLine);
 
 struct StackSums {  // of one call on one object from one stack
   std::uint64_t object;
@@ -52,20 +55,21 @@ struct CallEvent {  // one call that blocked, or (ns 0) one that wakes others
   Call call;
 };
 
-struct ThreadCalls {
+struct alignas(kCacheLine) ThreadCalls {  // what each call changes comes first, in one line
   std::atomic<std::uint32_t> active;  // epoch + 1 while the thread writes into that epoch's set
   std::atomic<std::uint32_t> dirty;   // what the engine has to look at: bits 0 and 1 the sets, bit 2 the events
-  std::uint32_t until_sample;
+  std::uint32_t until_sample;  // calls
   std::uint32_t random;
   // The call under way, for whoever asks what a blocked thread waits for. A call left by longjmp or cancellation stays until the next.
   std::atomic<Call> pending;
   StackId pending_stack;  // 0 not known
   std::uint64_t pending_object, pending_since;  // ticks
+  std::uint64_t polled;  // ticks, when the thread last came back from waiting for any of its descriptors
+  std::uint32_t sample_weight, sample_epoch, samples;  // of the sample to come; the epoch of the last one, samples in it so far
   // Where the thread last blocked: a loop comes back to the same place, whose stack a thread that sleeps cannot tell.
   Call blocked_call;
   StackId blocked_stack;
   std::uint64_t blocked_object;
-  std::uint64_t polled;   // ticks, when the thread last came back from waiting for any of its descriptors
   std::uint64_t lost;     // calls for which no sums were free: counted without their object or stack, or not at all
   std::uint64_t events_lost;
   Ring<CallEvent, 256> events;  // of calls and wakes inside detail windows

@@ -7,10 +7,36 @@ namespace tailback::capture {
 
 namespace {
 
+constexpr std::uint32_t kWord = sizeof(std::uint64_t);
+
+std::uint64_t word_at(const char* text) {
+  std::uint64_t word;
+  __builtin_memcpy(&word, text, kWord);
+  return word;
+}
+
+// A word at a time: servers open a file by its name for each request.
 std::uint32_t hash_of(EndpointKind kind, const char* name, std::uint32_t bytes) {
-  std::uint64_t hash = 0xcbf29ce484222325u ^ static_cast<std::uint64_t>(kind);  // FNV-1a
-  for (std::uint32_t i = 0; i < bytes; ++i) hash = (hash ^ static_cast<unsigned char>(name[i])) * 0x100000001b3u;
-  return static_cast<std::uint32_t>(hash ^ hash >> 32);
+  std::uint64_t hash = std::uint64_t{bytes} << 8 | static_cast<std::uint64_t>(kind);
+  const auto mix = [&](std::uint64_t word) {
+    hash = (hash ^ word) * 0x9e3779b97f4a7c15u;  // 2^64 over the golden ratio
+    hash ^= hash >> 32;
+  };
+  std::uint32_t at = 0;
+  for (; at + kWord <= bytes; at += kWord) mix(word_at(name + at));
+  std::uint64_t rest = 0;
+  for (; at < bytes; ++at) rest = rest << 8 | static_cast<unsigned char>(name[at]);
+  mix(rest);
+  return static_cast<std::uint32_t>(hash);
+}
+
+bool same_text(const char* one, const char* other, std::uint32_t bytes) {
+  std::uint32_t at = 0;
+  for (; at + kWord <= bytes; at += kWord)
+    if (word_at(one + at) != word_at(other + at)) return false;
+  for (; at < bytes; ++at)
+    if (one[at] != other[at]) return false;
+  return true;
 }
 
 }  // namespace
@@ -29,11 +55,7 @@ void Endpoints::after_fork() {
 
 bool Endpoints::same(EndpointId id, EndpointKind kind, const char* name, std::uint32_t bytes) const {
   const Endpoint& entry = entries_[id];
-  if (entry.kind != kind || entry.name_bytes != bytes) return false;
-  const char* own = names_ + entry.name_offset;
-  for (std::uint32_t i = 0; i < bytes; ++i)
-    if (own[i] != name[i]) return false;
-  return true;
+  return entry.kind == kind && entry.name_bytes == bytes && same_text(names_ + entry.name_offset, name, bytes);
 }
 
 EndpointId Endpoints::claim(EndpointKind kind, const char* name, std::uint32_t bytes, std::uint32_t flags) {

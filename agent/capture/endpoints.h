@@ -73,6 +73,7 @@ class Descriptors {
   bool init();
   // nullptr when the number is out of range.
   Descriptor* at(int fd) { return static_cast<std::uint32_t>(fd) < kMost ? &entries_[fd] : nullptr; }
+  int number_of(const Descriptor* descriptor) const { return static_cast<int>(descriptor - entries_); }
   void set(int fd, EndpointId endpoint, bool is_stream);
   void forget(int fd) { set(fd, 0, false); }
   void forget_range(std::uint32_t first, std::uint32_t last);

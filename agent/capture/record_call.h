@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Adding a finished call to its thread's sums: inline, since most calls do nothing else here.
 #pragma once
-#include <bit>
-
 #include "agent/capture/calls.h"
 #include "agent/capture/thread.h"
 
 namespace tailback::capture {
 
-inline constexpr std::uint32_t kCallSampleMean = 64;
 inline constexpr std::uint32_t kCallProbes = 4;
 
 inline std::uint32_t hash_of_call(std::uint64_t object, Call call, StackId stack) {
@@ -16,28 +13,28 @@ inline std::uint32_t hash_of_call(std::uint64_t object, Call call, StackId stack
   return static_cast<std::uint32_t>(key >> 40);
 }
 
+// Of a number that is not 0; what std::bit_width makes of it is three instructions more for the 0.
+inline std::uint32_t highest_bit(std::uint64_t number) { return 63 - static_cast<std::uint32_t>(__builtin_clzll(number)); }
+
 inline std::uint32_t latency_bucket(std::uint64_t ns) {
-  const auto bits = static_cast<std::uint32_t>(std::bit_width(ns));  // ns lies in [2^(bits - 1), 2^bits)
-  const std::uint32_t bucket = bits > ChannelSums::kFirstLatency + 1 ? bits - 1 - ChannelSums::kFirstLatency : 0;
+  constexpr std::uint64_t kWithinFirst = (std::uint64_t{2} << ChannelSums::kFirstLatency) - 1;
+  const std::uint32_t bucket = highest_bit(ns | kWithinFirst) - ChannelSums::kFirstLatency;
   return bucket < ChannelSums::kLatencies ? bucket : ChannelSums::kLatencies - 1;
 }
 
 inline std::uint32_t size_bucket(std::uint64_t bytes) {
-  const auto bits = static_cast<std::uint32_t>(std::bit_width(bytes));
-  return bits < ChannelSums::kSizes ? bits : ChannelSums::kSizes - 1;
+  const std::uint32_t bucket = highest_bit(bytes << 1 | 1);
+  return bucket < ChannelSums::kSizes && !(bytes >> 63) ? bucket : ChannelSums::kSizes - 1;
 }
 
+// From `slot` on, taking a free one; nullptr: none is left.
+ChannelSums* probe_channels(CallSums& set, std::uint64_t object, Call call, std::uint32_t slot);
+
 inline ChannelSums* channel_of(CallSums& set, std::uint64_t object, Call call) {
-  std::uint32_t slot = hash_of_call(object, call, 0);
-  for (std::uint32_t tries = 0; tries < kCallProbes; ++tries, ++slot) {
-    ChannelSums& sums = set.channels[slot % CallSums::kChannels];
-    if (sums.call == call && sums.object == object) return &sums;
-    if (sums.call != Call::none) continue;
-    sums.object = object;
-    sums.call = call;
-    return &sums;
-  }
-  return nullptr;
+  const std::uint32_t slot = hash_of_call(object, call, 0);
+  ChannelSums& first = set.channels[slot % CallSums::kChannels];
+  if (first.call == call && first.object == object) [[likely]] return &first;
+  return probe_channels(set, object, call, slot);
 }
 
 inline StackSums* stack_of(CallSums& set, std::uint64_t object, Call call, StackId stack) {
@@ -77,21 +74,19 @@ inline void add(StackSums& into, const StackSums& sums) {
 }
 
 // The engine clears bits; what this writes back may set one again that has nothing behind it, never lose one that has.
-inline void mark_dirty(ThreadCalls& own, std::uint32_t bit) { own.dirty.store(own.dirty.load(std::memory_order_relaxed) | bit, std::memory_order_relaxed); }
-
-// Out of step with anything the program does in turns.
-inline bool is_sampled(ThreadCalls& own) {
-  if (own.until_sample-- != 0) return false;
-  own.random = own.random * 1664525u + 1013904223u;
-  own.until_sample = kCallSampleMean / 2 + (own.random >> 16) % kCallSampleMean;
-  return true;
+inline void mark_dirty(ThreadCalls& own, std::uint32_t bit) {
+  const std::uint32_t dirty = own.dirty.load(std::memory_order_relaxed);
+  if (!(dirty & bit)) [[unlikely]] own.dirty.store(dirty | bit, std::memory_order_relaxed);
 }
 
-// The slow part: a call that blocked, or the random one.
-void add_call_stack(CallSums& set, ThreadBlock& thread, const FinishedCall& call, std::uint64_t ns, bool blocked);
+// Whether this call is a random one; then its sample_weight() must be asked for.
+inline bool is_sampled(ThreadCalls& own) { return own.until_sample-- == 0; }
+
+// The slow part: a call that blocked, or the random one. The call in pieces, so that the fast part keeps it in registers.
+void add_call_stack(ThreadBlock& thread, Call call, std::uint64_t object, std::uint64_t begin, std::uint64_t ns, std::uint64_t bytes, StackId stack);
 
 // Adds a call to the calling thread's sums. The caller holds the ticket (Scope).
-inline void record_call(ThreadBlock& thread, const FinishedCall& call) {
+[[gnu::always_inline]] inline void record_call(ThreadBlock& thread, const FinishedCall& call) {
   ThreadCalls& own = thread.calls;
   const std::uint32_t epoch = call_epoch.load(std::memory_order_relaxed);
   own.active.store(epoch + 1, std::memory_order_relaxed);
@@ -100,8 +95,8 @@ inline void record_call(ThreadBlock& thread, const FinishedCall& call) {
   const std::uint64_t ns = tick_clock.to_ns(call.end - call.begin);
   const bool blocked = ns >= kBlockedNs;
   ChannelSums* sums = channel_of(set, call.object, call.call);
-  if (!sums) ++own.lost, sums = channel_of(set, 0, call.call);
-  if (sums) {
+  if (!sums) [[unlikely]] ++own.lost, sums = channel_of(set, 0, call.call);
+  if (sums) [[likely]] {
     ++sums->calls;
     sums->errors += call.error;
     sums->empty += call.empty;
@@ -112,7 +107,7 @@ inline void record_call(ThreadBlock& thread, const FinishedCall& call) {
     ++sums->sizes[size_bucket(call.bytes)];
     if (blocked) ++sums->blocked_calls, sums->blocked_ns += ns;
   }
-  if (blocked || is_sampled(own)) add_call_stack(set, thread, call, ns, blocked);
+  if (blocked || is_sampled(own)) [[unlikely]] add_call_stack(thread, call.call, call.object, call.begin, ns, call.bytes, call.stack);
   mark_dirty(own, 1u << (epoch & 1));
   own.active.store(0, std::memory_order_release);
 }

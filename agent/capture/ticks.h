@@ -16,7 +16,10 @@ class TickClock {
   // Reads both clocks together, which makes the rate exact and keeps times from drifting apart; now and then, from one thread.
   void adjust();
 
-  std::uint64_t now() const { return counter_ ? __builtin_ia32_rdtsc() : monotonic_ns(); }
+  std::uint64_t now() const {
+    if (counter_) [[likely]] return __builtin_ia32_rdtsc();
+    return monotonic_ns();
+  }
   std::uint64_t to_ns(std::uint64_t ticks) const {
     return static_cast<std::uint64_t>(static_cast<unsigned __int128>(ticks) * scale_.load(std::memory_order_relaxed) >> 32);
   }

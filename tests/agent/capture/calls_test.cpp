@@ -102,6 +102,30 @@ TEST_F(CallsTest, OthersAreSampledWithoutBias) {
   EXPECT_EQ(sums_of(Call::write, 3)->calls, kCalls);
 }
 
+TEST_F(CallsTest, AThreadsFirstCallStandsForItself) {
+  record(Call::write, 3, 100, 7);
+  EXPECT_EQ(all_stacks([](const StackSums& sums) { return sums.calls; }), 1u);
+  EXPECT_EQ(all_stacks([](const StackSums& sums) { return sums.bytes; }), 7u);
+}
+
+TEST_F(CallsTest, BusyThreadsAreSampledMoreSparselyFromEpochToEpoch) {
+  std::uint64_t before = 0, stands_for = 0;
+  const auto weights = [&] { return all_stacks([](const StackSums& sums) { return sums.calls; }); };
+  std::uint32_t dense = 0, sparse = 0;
+  for (std::uint32_t epoch = 0; epoch < 4; epoch += 2) {  // even ones, whose sets are the same
+    call_epoch = epoch;
+    for (int i = 0; i < 50'000; ++i) {
+      record(Call::write, 3, 100);
+      stands_for = weights() - before;
+      before += stands_for;
+      dense += stands_for == 64;
+      sparse += stands_for == 512;
+    }
+  }
+  EXPECT_NEAR(dense, 2 * 63, 2);
+  EXPECT_NEAR(sparse, 2 * (50'000 - 63 * 64) / 512, 20);
+}
+
 TEST_F(CallsTest, EpochsTakeTurns) {
   record(Call::read, 1, 10);
   call_epoch = 1;
