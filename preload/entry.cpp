@@ -8,11 +8,17 @@
 
 extern "C" char** environ;
 extern "C" int __register_atfork(void (*prepare)(), void (*parent)(), void (*child)(), void* dso);
-extern "C" void* __dso_handle;
 
 using tailback::engine::session;
 
 namespace {
+
+// Children that libc starts by itself (system, popen) get the environment as it is: it is to say whose children they are.
+void name_root() {
+  tailback::engine::ExecEnvironment children(environ);
+  if (const std::size_t bytes = children.plan(tailback::engine::ImageKind::takes_library, session.root_pid()))
+    if (void* memory = tailback::capture::map_pages(tailback::capture::round_to_pages(bytes))) environ = const_cast<char**>(children.build(memory));
+}
 
 __attribute__((constructor)) void start() {
   tailback::real::find_objects();
@@ -21,12 +27,8 @@ __attribute__((constructor)) void start() {
     session.unwinder.hide({reinterpret_cast<std::uint64_t>(own.dlfo_map_start), reinterpret_cast<std::uint64_t>(own.dlfo_map_end)});
   session.start(environ, {TAILBACK_REAL(sigaction), TAILBACK_REAL(pthread_create)});
   if (!session.followed()) return;
-  // Children that libc starts by itself (system, popen) get the environment as it is: it is to say whose children they are.
-  tailback::engine::ExecEnvironment children(environ);
-  if (const std::size_t bytes = children.plan(tailback::engine::ImageKind::takes_library, session.root_pid()))
-    if (void* memory = tailback::capture::map_pages(tailback::capture::round_to_pages(bytes))) environ = const_cast<char**>(children.build(memory));
-  __register_atfork([] { session.before_fork(); }, [] { session.after_fork_in_parent(); }, [] { session.after_fork_in_child(); },
-                    __dso_handle);
+  if (!session.is_child()) name_root();
+  __register_atfork([] { session.before_fork(); }, [] { session.after_fork_in_parent(); }, [] { session.after_fork_in_child(); }, &session);
 }
 
 __attribute__((destructor)) void end() { session.end(tailback::engine::EndReason::exit, 0); }

@@ -5,6 +5,8 @@
 #include <elf.h>
 #include <link.h>
 
+#include "agent/capture/dormant.h"
+
 namespace tailback::real {
 
 namespace {
@@ -38,6 +40,7 @@ bool same(const char* a, const char* b) {
 }
 
 const ElfW(Sym)* find(const Tables& tables, const char* name, std::uint32_t hash) {
+  if (!tables.hash || !tables.symbols || !tables.names) return nullptr;
   const std::uint32_t buckets = tables.hash[0], first = tables.hash[1], words = tables.hash[2], shift = tables.hash[3];
   const auto* bloom = reinterpret_cast<const ElfW(Addr)*>(tables.hash + 4);
   const auto* bucket = reinterpret_cast<const std::uint32_t*>(bloom + words);
@@ -60,40 +63,32 @@ const ElfW(Sym)* find(const Tables& tables, const char* name, std::uint32_t hash
 
 constexpr int kMostObjects = 64;
 
-// The objects after this library, in the order in which they are searched; read once.
-struct Objects {
-  const link_map* maps[kMostObjects];
-  Tables tables[kMostObjects];
-  int count = -1;
-};
-
-constinit Objects objects{};
+// The objects after this library, in the order in which they are searched; listed once.
+TAILBACK_DORMANT_DATA constinit const link_map* objects[kMostObjects] = {};
+TAILBACK_DORMANT_DATA constinit int object_count = 0;
+TAILBACK_DORMANT_DATA constinit bool listed = false;
 
 }  // namespace
 
 // Before there is a second thread: in a constructor, or in a hook that another library's constructor calls.
 void find_objects() {
-  if (objects.count >= 0) return;
+  if (listed) return;
   int count = 0;
   dl_find_object own;
   if (_dl_find_object(reinterpret_cast<void*>(&find_objects), &own) == 0) {
-    for (const link_map* object = own.dlfo_link_map->l_next; object && count < kMostObjects; object = object->l_next) {
-      const Tables tables = tables_of(*object);
-      if (!tables.hash || !tables.symbols || !tables.names) continue;
-      objects.maps[count] = object;
-      objects.tables[count++] = tables;
-    }
+    for (const link_map* object = own.dlfo_link_map->l_next; object && count < kMostObjects; object = object->l_next) objects[count++] = object;
   }
-  objects.count = count;
+  object_count = count;
+  listed = true;
 }
 
 void* next_definition(const char* name, std::uint32_t hash) {
   find_objects();
-  for (int i = 0; i < objects.count; ++i) {
-    const ElfW(Sym)* symbol = find(objects.tables[i], name, hash);
+  for (int i = 0; i < object_count; ++i) {
+    const ElfW(Sym)* symbol = find(tables_of(*objects[i]), name, hash);
     if (!symbol) continue;
     if (ELF64_ST_TYPE(symbol->st_info) != STT_FUNC) return nullptr;
-    return reinterpret_cast<void*>(objects.maps[i]->l_addr + symbol->st_value);
+    return reinterpret_cast<void*>(objects[i]->l_addr + symbol->st_value);
   }
   return nullptr;
 }

@@ -6,6 +6,7 @@
 #include <sys/auxv.h>
 #include <time.h>
 
+#include "agent/capture/dormant.h"
 #include "agent/capture/syscalls.h"
 
 namespace tailback::capture {
@@ -14,7 +15,7 @@ namespace {
 
 using ClockGettime = int (*)(clockid_t, timespec*);
 
-constinit ClockGettime vdso_clock_gettime = nullptr;
+TAILBACK_DORMANT_DATA constinit ClockGettime vdso_clock_gettime = nullptr;
 
 // The dynamic symbols of the vDSO image, as mapped by the kernel (trusted memory, laid out like any shared object).
 struct VdsoSymbols {

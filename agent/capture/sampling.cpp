@@ -7,13 +7,14 @@
 #include <ucontext.h>
 
 #include "agent/capture/clock.h"
+#include "agent/capture/dormant.h"
 #include "agent/capture/scope.h"
 #include "agent/capture/syscalls.h"
 
 namespace tailback::capture {
 
 namespace {
-constinit std::atomic<std::uint32_t> switched_off{0};
+TAILBACK_DORMANT_DATA constinit std::atomic<std::uint32_t> switched_off{0};
 
 constexpr std::uint64_t kLateTicks = 4;  // a virtual machine's tick comes late now and then; beyond that the signal was held back
 
@@ -120,13 +121,13 @@ int create_timer(int tid, std::uint64_t seed, std::uint64_t rest_ns) {
 
 }  // namespace
 
-constinit std::atomic<std::uint32_t>* master_switch = &switched_off;
+TAILBACK_DORMANT_DATA constinit std::atomic<std::uint32_t>* master_switch = &switched_off;
 
 void switch_off(bool watching_calls) {
   switched_off.store(watching_calls ? kWatchingCalls : 0, std::memory_order_relaxed);
   master_switch = &switched_off;
 }
-constinit SamplingContext sampling{};
+TAILBACK_DORMANT_DATA constinit SamplingContext sampling{};
 
 void on_sample_signal(int signal, siginfo_t* info, void* context) {
   if (!is_own_signal(*info)) {

@@ -39,10 +39,10 @@ void Session::wake() {
   --thread_local_state.in_agent;
 }
 
-// Enough to be worth a dump, as far as a dormant process can know.
-bool Session::lived_long() const { return since_start() >= kWorthNs || capture::process_cpu_ns() >= kWorthNs; }
+// Enough to be worth a dump, as far as a dormant process, which has one thread, can know.
+bool Session::lived_long() const { return since_start() >= kWorthNs; }
 
-bool Session::worth_a_file() const { return !lazy_ || lived_long() || live_threads() > 1; }
+bool Session::worth_a_file() const { return !lazy_ || lived_long() || capture::process_cpu_ns() >= kWorthNs || live_threads() > 1; }
 
 void Session::before_fork() {
   if (!ready_ || !capture::recording()) return;

@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "agent/capture/clock.h"
+#include "agent/capture/dormant.h"
 #include "agent/capture/pages.h"
 #include "agent/engine/helper.h"
 #include "agent/engine/kernel_file.h"
@@ -30,7 +31,8 @@ using capture::ThreadBlock;
 using capture::ThreadState;
 using capture::thread_local_state;
 
-constinit Session session;
+constinit RecordingParts recording_parts;
+TAILBACK_DORMANT_DATA constinit Session session;
 
 namespace {
 
@@ -83,7 +85,8 @@ void Session::start(char** environment, const RealCalls& real) {
   if (child && !options_.follow_children) return;
   lazy_ = child;
   capture::init_clock();
-  if (sys::failed(sys::call(__NR_getcwd, sys::arg(folder_), sizeof folder_))) folder_[0] = 0;
+  const bool relative = options_.output[0] != '/';
+  if (relative && sys::failed(sys::call(__NR_getcwd, sys::arg(folder_), sizeof folder_))) folder_[0] = 0;
   Text(program_, sizeof program_).add(program_name());  // now: the program may write over what it was started with
   if (!install_handler()) return;
   started_ns_ = capture::monotonic_ns();
@@ -93,6 +96,7 @@ void Session::start(char** environment, const RealCalls& real) {
 }
 
 bool Session::init_tables() {
+  capture::sampling.tick_ns = capture::cpu_timer_tick_ns();
   auto* page = capture::map_own_pages(capture::kPageBytes);
   if (!page) return false;
   master_ = static_cast<std::atomic<std::uint32_t>*>(page);
@@ -113,7 +117,6 @@ bool Session::init_calls() {
 
 bool Session::install_handler() {
   capture::sampling.unwinder = &unwinder;
-  capture::sampling.tick_ns = capture::cpu_timer_tick_ns();
   capture::sampling.most_timers = capture::affordable_timers();
   capture::sampling.period_ns.store(1'000'000'000 / options_.frequency);
   capture::sampling.hooks.used = [] { session.wake_up(); };
