@@ -61,34 +61,34 @@ const ElfW(Sym)* find(const Tables& tables, const char* name, std::uint32_t hash
   return nullptr;
 }
 
-constexpr int kMostObjects = 64;
+// The objects after this library, in the order in which they are searched, as far as they were there from the start: what is
+// loaded later comes behind the last.
+TAILBACK_DORMANT_DATA constinit const link_map* first_object = nullptr;
+TAILBACK_DORMANT_DATA constinit const link_map* last_object = nullptr;
+TAILBACK_DORMANT_DATA constinit bool found_objects = false;
 
-// The objects after this library, in the order in which they are searched; listed once.
-TAILBACK_DORMANT_DATA constinit const link_map* objects[kMostObjects] = {};
-TAILBACK_DORMANT_DATA constinit int object_count = 0;
-TAILBACK_DORMANT_DATA constinit bool listed = false;
+void* definition_in(const link_map& object, const ElfW(Sym)& symbol) {
+  return ELF64_ST_TYPE(symbol.st_info) == STT_FUNC ? reinterpret_cast<void*>(object.l_addr + symbol.st_value) : nullptr;
+}
 
 }  // namespace
 
 // Before there is a second thread: in a constructor, or in a hook that another library's constructor calls.
 void find_objects() {
-  if (listed) return;
-  int count = 0;
+  if (found_objects) return;
   dl_find_object own;
   if (_dl_find_object(reinterpret_cast<void*>(&find_objects), &own) == 0) {
-    for (const link_map* object = own.dlfo_link_map->l_next; object && count < kMostObjects; object = object->l_next) objects[count++] = object;
+    first_object = own.dlfo_link_map->l_next;
+    for (const link_map* object = first_object; object; object = object->l_next) last_object = object;
   }
-  object_count = count;
-  listed = true;
+  found_objects = true;
 }
 
 void* next_definition(const char* name, std::uint32_t hash) {
   find_objects();
-  for (int i = 0; i < object_count; ++i) {
-    const ElfW(Sym)* symbol = find(tables_of(*objects[i]), name, hash);
-    if (!symbol) continue;
-    if (ELF64_ST_TYPE(symbol->st_info) != STT_FUNC) return nullptr;
-    return reinterpret_cast<void*>(objects[i]->l_addr + symbol->st_value);
+  for (const link_map* object = first_object; object; object = object->l_next) {
+    if (const ElfW(Sym)* symbol = find(tables_of(*object), name, hash)) return definition_in(*object, *symbol);
+    if (object == last_object) break;
   }
   return nullptr;
 }

@@ -113,7 +113,7 @@ int create_timer(int tid, std::uint64_t seed, std::uint64_t rest_ns) {
   const clockid_t clock = (~static_cast<clockid_t>(tid) << 3) | 6;  // that thread's scheduler clock
   if (sys::failed(sys::call(__NR_timer_create, clock, sys::arg(&event), sys::arg(&timer)))) return -1;
   const std::uint64_t period = sampling.period_ns.load(std::memory_order_relaxed);
-  const std::uint64_t first = rest_ns + 1 + random_below(static_cast<std::uint32_t>(period < 0xffffffffu ? period : 0xffffffffu), monotonic_ns() ^ seed);
+  const std::uint64_t first = rest_ns + 1 + random_below(static_cast<std::uint32_t>(period < 0xffffffffu ? period : 0xffffffffu), seed);
   if (set_timer(timer, first, period)) return timer;
   sys::call(__NR_timer_delete, timer);
   return -1;
@@ -142,15 +142,15 @@ void on_sample_signal(int signal, siginfo_t* info, void* context) {
 
 bool arm_timer(ThreadBlock& thread) {
   if (sampling.timers.fetch_add(1, std::memory_order_relaxed) < sampling.most_timers) {
-    thread.timer = create_timer(thread.tid, thread.id << 40, 0);
+    thread.timer = create_timer(thread.tid, thread.id << 40 ^ monotonic_ns(), 0);
     if (thread.timer >= 0) return true;
   }
   sampling.timers.fetch_sub(1, std::memory_order_relaxed);
   return false;
 }
 
-int arm_ownerless_timer(int tid, std::uint64_t rest_ns) {
-  return sampling.most_timers ? create_timer(tid, static_cast<std::uint64_t>(tid) << 40, rest_ns) : -1;
+int arm_ownerless_timer(int tid, std::uint64_t rest_ns, std::uint64_t seed) {
+  return sampling.most_timers ? create_timer(tid, static_cast<std::uint64_t>(tid) << 40 ^ seed, rest_ns) : -1;
 }
 
 void own_timer(ThreadBlock& thread, int timer) {

@@ -89,7 +89,7 @@ void Session::start(char** environment, const RealCalls& real) {
   if (relative && sys::failed(sys::call(__NR_getcwd, sys::arg(folder_), sizeof folder_))) folder_[0] = 0;
   Text(program_, sizeof program_).add(program_name());  // now: the program may write over what it was started with
   if (!install_handler()) return;
-  started_ns_ = capture::monotonic_ns();
+  started_ns_ = capture::monotonic_ns_once();
   root_pid_ = child ? options_.root_pid : pid_;
   followed_ = true;
   if (!lazy_ || !begin_dormant()) wake();
@@ -100,6 +100,7 @@ bool Session::init_tables() {
   auto* page = capture::map_own_pages(capture::kPageBytes);
   if (!page) return false;
   master_ = static_cast<std::atomic<std::uint32_t>*>(page);
+  lock_ = reinterpret_cast<DrainLock*>(static_cast<char*>(page) + capture::kPageBytes / 2);
   read_link("/proc/self/exe", executable_, sizeof executable_);
   return code.init(executable_) && stacks_.init(kMaxNodes) && unwinder.init(code, stacks_) && threads_.init() &&
          stack_writer_.init(code, stacks_, unwinder, dump_, kMaxNodes) && aggregate_.init() && detail_.init() &&
@@ -274,14 +275,14 @@ void Session::end(EndReason reason, std::uint64_t status) {
   if (!ready_ || !capture::recording() || !is_this_process()) return;
   ++thread_local_state.in_agent;
   helper.stop(kLockWaitNs);
-  if (lock_.lock_within(kLockWaitNs)) {
+  if (lock_->lock_within(kLockWaitNs)) {
     master_->store(0, std::memory_order_release);
     followed_ = reason == EndReason::exec;  // which may fail
     if (reason == EndReason::stopped) disarm_all();
     const bool worth = worth_a_file();
     if (opened_early_ && !worth) dump_.discard();
     else if (dump_.state() != DumpState::closed || (worth && open_dump())) write_last_records(reason, status);
-    lock_.unlock();
+    lock_->unlock();
   }
   --thread_local_state.in_agent;
 }

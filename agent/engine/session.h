@@ -138,7 +138,7 @@ class Session {
   RealCalls real_{};
   capture::StackTable stacks_;
   capture::ThreadTable threads_;
-  DrainLock lock_;
+  DrainLock* lock_ = nullptr;  // on the page of the master switch: taken around each fork, it would have a page of the library copied
   DumpFile& dump_ = recording_parts.dump;
   StackWriter& stack_writer_ = recording_parts.stack_writer;
   CpuAggregate aggregate_;
