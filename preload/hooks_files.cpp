@@ -124,7 +124,7 @@ TAILBACK_HOOK void closefrom(int first) {
 
 TAILBACK_HOOK int closedir(DIR* directory) {
   asm volatile("" : "+r"(directory));  // declared as never null, which callers do not keep to: that is EINVAL, not a crash
-  if (directory) preload::closing(dirfd(directory));
+  if (directory) preload::closing(TAILBACK_REAL_OF(dirfd)(directory));
   return TAILBACK_REAL(closedir)(directory);
 }
 

@@ -72,7 +72,7 @@ void note_wake(Call call, const volatile void* what) {
     const auto real_lock = TAILBACK_REAL(name);                                         \
     if (!tailback::capture::timing_locks()) return real_lock arguments;                 \
     if (!may_be_tried(lock)) return wait_for(Call::call, object(lock), [&] { return real_lock arguments; }); \
-    const int error = tried(lock);                                                      \
+    const int error = TAILBACK_REAL_OF(tried)(lock);                                    \
     if (error != EBUSY) return error;                                                   \
     return lock_slowly(Call::call, lock, [&] { return real_lock arguments; });          \
   }
@@ -91,7 +91,7 @@ LOCK(pthread_spin_lock, pthread_spin_trylock, spin_lock, (pthread_spinlock_t * l
 TAILBACK_HOOK int mtx_lock(mtx_t* lock) {
   const auto real_lock = TAILBACK_REAL(mtx_lock);
   if (!tailback::capture::timing_locks()) return real_lock(lock);
-  const int result = mtx_trylock(lock);
+  const int result = TAILBACK_REAL_OF(mtx_trylock)(lock);
   if (result != thrd_busy) return result;
   const LockTimer timer(Call::mutex_lock, object(lock));
   const int waited = real_lock(lock);
@@ -102,7 +102,7 @@ TAILBACK_HOOK int mtx_lock(mtx_t* lock) {
 TAILBACK_HOOK int mtx_timedlock(mtx_t* lock, const timespec* until) {
   const auto real_lock = TAILBACK_REAL(mtx_timedlock);
   if (!tailback::capture::timing_locks()) return real_lock(lock, until);
-  const int result = mtx_trylock(lock);
+  const int result = TAILBACK_REAL_OF(mtx_trylock)(lock);
   if (result != thrd_busy) return result;
   const LockTimer timer(Call::mutex_lock, object(lock));
   const int waited = real_lock(lock, until);

@@ -24,29 +24,27 @@ int fail_with(int error) {
   return -1;
 }
 
+sigset_t only(int signal) {
+  sigset_t set{};
+  set.__val[0] = 1ul << (signal - 1);
+  return set;
+}
+
 // signal(), in its BSD (restart, keep handler) and System V (one shot, no mask) forms.
 sighandler_t install(int signal, sighandler_t handler, int flags, struct sigaction* found = nullptr) {
   struct sigaction action {}, old {};
   action.sa_handler = handler;
   action.sa_flags = flags;
-  if (!(flags & SA_NODEFER)) sigaddset(&action.sa_mask, signal);
+  if (!(flags & SA_NODEFER) && signal > 0 && signal < NSIG) action.sa_mask = only(signal);
   const int error = handler == SIG_ERR || signal < 1 || signal >= NSIG ? EINVAL : engine::virtual_sigaction(signal, &action, &old);
   if (found) *found = old;
   return fail_with(error) == 0 ? old.sa_handler : SIG_ERR;
 }
 
-sigset_t only(int signal) {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, signal);
-  return set;
-}
-
 // sigblock and sigsetmask: a word of the first 32 signals.
 int old_mask(int (*real_call)(int), int how, int mask) {
   if (!signals_are_virtual()) return real_call(mask);
-  sigset_t set, before;
-  sigemptyset(&set);
+  sigset_t set{}, before;
   set.__val[0] = static_cast<unsigned>(mask);
   const int error = engine::virtual_sigmask(how, &set, &before);
   return fail_with(error) == 0 ? static_cast<int>(before.__val[0]) : -1;
@@ -131,7 +129,7 @@ TAILBACK_HOOK sighandler_t sigset(int signal, sighandler_t handler) {
   engine::virtual_sigmask(handler == SIG_HOLD ? SIG_BLOCK : SIG_UNBLOCK, &one, &mask);
   if (handler == SIG_HOLD) engine::virtual_sigaction(signal, nullptr, &old);
   else if (install(signal, handler, 0, &old) == SIG_ERR) return SIG_ERR;
-  return sigismember(&mask, signal) ? SIG_HOLD : old.sa_handler;
+  return mask.__val[0] & one.__val[0] ? SIG_HOLD : old.sa_handler;
 }
 
 TAILBACK_HOOK int sighold(int signal) {

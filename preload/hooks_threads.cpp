@@ -14,13 +14,13 @@ namespace {
 std::uint64_t stack_bytes(const pthread_attr_t* attributes) {
   std::size_t size = 0;
   if (attributes) {
-    pthread_attr_getstacksize(attributes, &size);
+    TAILBACK_REAL_OF(pthread_attr_getstacksize)(attributes, &size);
     return size;
   }
   pthread_attr_t defaults;
-  if (pthread_getattr_default_np(&defaults) != 0) return 0;
-  pthread_attr_getstacksize(&defaults, &size);
-  pthread_attr_destroy(&defaults);
+  if (TAILBACK_REAL_OF(pthread_getattr_default_np)(&defaults) != 0) return 0;
+  TAILBACK_REAL_OF(pthread_attr_getstacksize)(&defaults, &size);
+  TAILBACK_REAL_OF(pthread_attr_destroy)(&defaults);
   return size;
 }
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "preload/real.h"
 
+#include "agent/capture/dormant.h"
+
 namespace tailback::real {
 
-#define HOOK(name) constinit decltype(&::name) name##_ = nullptr;
+#define HOOK(name) TAILBACK_DORMANT_DATA constinit decltype(&::name) name##_ = nullptr;
 #include "preload/hooks.def"
 #undef HOOK
 

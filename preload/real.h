@@ -114,4 +114,12 @@ Function original(Function& kept, const char* name, std::uint32_t hash) {
 // The original of a hook.
 #define TAILBACK_REAL(name) ::tailback::real::original(::tailback::real::name##_, #name, std::integral_constant<std::uint32_t, ::tailback::real::gnu_hash(#name)>::value)
 
+// A function that has no hook, found in the same way and only where it is called: what the library imports by its name, the loader
+// looks up in every process that starts.
+#define TAILBACK_REAL_OF(name)                                                                                                       \
+  ([] {                                                                                                                              \
+    static constinit decltype(&::name) kept = nullptr;                                                                               \
+    return ::tailback::real::original(kept, #name, std::integral_constant<std::uint32_t, ::tailback::real::gnu_hash(#name)>::value); \
+  }())
+
 #define TAILBACK_HOOK extern "C" __attribute__((visibility("default")))

@@ -5,6 +5,8 @@
 #include <elf.h>
 #include <link.h>
 
+#include "agent/capture/dormant.h"
+
 namespace tailback::real {
 
 namespace {
@@ -38,6 +40,7 @@ bool same(const char* a, const char* b) {
 }
 
 const ElfW(Sym)* find(const Tables& tables, const char* name, std::uint32_t hash) {
+  if (!tables.hash || !tables.symbols || !tables.names) return nullptr;
   const std::uint32_t buckets = tables.hash[0], first = tables.hash[1], words = tables.hash[2], shift = tables.hash[3];
   const auto* bloom = reinterpret_cast<const ElfW(Addr)*>(tables.hash + 4);
   const auto* bucket = reinterpret_cast<const std::uint32_t*>(bloom + words);
@@ -58,33 +61,27 @@ const ElfW(Sym)* find(const Tables& tables, const char* name, std::uint32_t hash
   return nullptr;
 }
 
-constexpr int kMostObjects = 64;
+// The objects after this library, in the order in which they are searched, as far as they were there from the start: what is
+// loaded later comes behind the last.
+TAILBACK_DORMANT_DATA constinit const link_map* first_object = nullptr;
+TAILBACK_DORMANT_DATA constinit const link_map* last_object = nullptr;
+TAILBACK_DORMANT_DATA constinit bool found_objects = false;
 
-// The objects after this library, in the order in which they are searched; read once.
-struct Objects {
-  const link_map* maps[kMostObjects];
-  Tables tables[kMostObjects];
-  int count = -1;
-};
-
-constinit Objects objects{};
+void* definition_in(const link_map& object, const ElfW(Sym)& symbol) {
+  return ELF64_ST_TYPE(symbol.st_info) == STT_FUNC ? reinterpret_cast<void*>(object.l_addr + symbol.st_value) : nullptr;
+}
 
 }  // namespace
 
 // Before there is a second thread: in a constructor, or in a hook that another library's constructor calls.
 void find_objects() {
-  if (objects.count >= 0) return;
-  int count = 0;
+  if (found_objects) return;
   dl_find_object own;
   if (_dl_find_object(reinterpret_cast<void*>(&find_objects), &own) == 0) {
-    for (const link_map* object = own.dlfo_link_map->l_next; object && count < kMostObjects; object = object->l_next) {
-      const Tables tables = tables_of(*object);
-      if (!tables.hash || !tables.symbols || !tables.names) continue;
-      objects.maps[count] = object;
-      objects.tables[count++] = tables;
-    }
+    first_object = own.dlfo_link_map->l_next;
+    for (const link_map* object = first_object; object; object = object->l_next) last_object = object;
   }
-  objects.count = count;
+  found_objects = true;
 }
 
 const char* defined_before(const char* name, std::uint32_t hash) {
@@ -107,11 +104,9 @@ bool same_object(const void* a, const void* b) {
 
 void* next_definition(const char* name, std::uint32_t hash) {
   find_objects();
-  for (int i = 0; i < objects.count; ++i) {
-    const ElfW(Sym)* symbol = find(objects.tables[i], name, hash);
-    if (!symbol) continue;
-    if (ELF64_ST_TYPE(symbol->st_info) != STT_FUNC) return nullptr;
-    return reinterpret_cast<void*>(objects.maps[i]->l_addr + symbol->st_value);
+  for (const link_map* object = first_object; object; object = object->l_next) {
+    if (const ElfW(Sym)* symbol = find(tables_of(*object), name, hash)) return definition_in(*object, *symbol);
+    if (object == last_object) break;
   }
   return nullptr;
 }

@@ -6,6 +6,7 @@
 #include <sys/auxv.h>
 #include <time.h>
 
+#include "agent/capture/dormant.h"
 #include "agent/capture/syscalls.h"
 
 namespace tailback::capture {
@@ -14,7 +15,7 @@ namespace {
 
 using ClockGettime = int (*)(clockid_t, timespec*);
 
-constinit ClockGettime vdso_clock_gettime = nullptr;
+TAILBACK_DORMANT_DATA constinit ClockGettime vdso_clock_gettime = nullptr;
 
 // The dynamic symbols of the vDSO image, as mapped by the kernel (trusted memory, laid out like any shared object).
 struct VdsoSymbols {
@@ -99,6 +100,7 @@ std::uint64_t monotonic_ns() {
   return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000u + static_cast<std::uint64_t>(now.tv_nsec);
 }
 
+std::uint64_t monotonic_ns_once() { return read_clock(CLOCK_MONOTONIC); }
 std::uint64_t realtime_ns() { return read_clock(CLOCK_REALTIME); }
 std::uint64_t thread_cpu_ns() { return read_clock(CLOCK_THREAD_CPUTIME_ID); }
 std::uint64_t process_cpu_ns() { return read_clock(CLOCK_PROCESS_CPUTIME_ID); }

@@ -15,6 +15,7 @@ using SymbolVisitor = void (*)(void* context, std::uint64_t address, std::uint64
 void for_each_vdso_symbol(SymbolVisitor visit, void* context);
 
 std::uint64_t monotonic_ns();
+std::uint64_t monotonic_ns_once();  // by a system call: in a process that has not read the clock yet, that is less than the vDSO's page faults
 std::uint64_t realtime_ns();
 
 // CPU time of the calling thread (245 ns), and of another thread of this process (0 when it is gone).

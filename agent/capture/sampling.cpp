@@ -7,13 +7,14 @@
 #include <ucontext.h>
 
 #include "agent/capture/clock.h"
+#include "agent/capture/dormant.h"
 #include "agent/capture/scope.h"
 #include "agent/capture/syscalls.h"
 
 namespace tailback::capture {
 
 namespace {
-constinit std::atomic<std::uint32_t> switched_off{0};
+TAILBACK_DORMANT_DATA constinit std::atomic<std::uint32_t> switched_off{0};
 
 constexpr std::uint64_t kLateTicks = 4;  // a virtual machine's tick comes late now and then; beyond that the signal was held back
 
@@ -112,7 +113,7 @@ int create_timer(int tid, std::uint64_t seed, std::uint64_t rest_ns) {
   const clockid_t clock = (~static_cast<clockid_t>(tid) << 3) | 6;  // that thread's scheduler clock
   if (sys::failed(sys::call(__NR_timer_create, clock, sys::arg(&event), sys::arg(&timer)))) return -1;
   const std::uint64_t period = sampling.period_ns.load(std::memory_order_relaxed);
-  const std::uint64_t first = rest_ns + 1 + random_below(static_cast<std::uint32_t>(period < 0xffffffffu ? period : 0xffffffffu), monotonic_ns() ^ seed);
+  const std::uint64_t first = rest_ns + 1 + random_below(static_cast<std::uint32_t>(period < 0xffffffffu ? period : 0xffffffffu), seed);
   if (set_timer(timer, first, period)) return timer;
   sys::call(__NR_timer_delete, timer);
   return -1;
@@ -120,13 +121,13 @@ int create_timer(int tid, std::uint64_t seed, std::uint64_t rest_ns) {
 
 }  // namespace
 
-constinit std::atomic<std::uint32_t>* master_switch = &switched_off;
+TAILBACK_DORMANT_DATA constinit std::atomic<std::uint32_t>* master_switch = &switched_off;
 
 void switch_off(bool watching_calls) {
   switched_off.store(watching_calls ? kWatchingCalls : 0, std::memory_order_relaxed);
   master_switch = &switched_off;
 }
-constinit SamplingContext sampling{};
+TAILBACK_DORMANT_DATA constinit SamplingContext sampling{};
 
 void on_sample_signal(int signal, siginfo_t* info, void* context) {
   if (!is_own_signal(*info)) {
@@ -141,15 +142,15 @@ void on_sample_signal(int signal, siginfo_t* info, void* context) {
 
 bool arm_timer(ThreadBlock& thread) {
   if (sampling.timers.fetch_add(1, std::memory_order_relaxed) < sampling.most_timers) {
-    thread.timer = create_timer(thread.tid, thread.id << 40, 0);
+    thread.timer = create_timer(thread.tid, thread.id << 40 ^ monotonic_ns(), 0);
     if (thread.timer >= 0) return true;
   }
   sampling.timers.fetch_sub(1, std::memory_order_relaxed);
   return false;
 }
 
-int arm_ownerless_timer(int tid, std::uint64_t rest_ns) {
-  return sampling.most_timers ? create_timer(tid, static_cast<std::uint64_t>(tid) << 40, rest_ns) : -1;
+int arm_ownerless_timer(int tid, std::uint64_t rest_ns, std::uint64_t seed) {
+  return sampling.most_timers ? create_timer(tid, static_cast<std::uint64_t>(tid) << 40 ^ seed, rest_ns) : -1;
 }
 
 void own_timer(ThreadBlock& thread, int timer) {

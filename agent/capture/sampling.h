@@ -43,7 +43,7 @@ bool arm_timer(ThreadBlock& thread);
 void disarm_timer(ThreadBlock& thread);
 // The same for a thread that has no block yet, after some CPU time of rest: the timer's number, or -1. It is given to the block later,
 // if ever, and then expires like any other.
-int arm_ownerless_timer(int tid, std::uint64_t rest_ns);
+int arm_ownerless_timer(int tid, std::uint64_t rest_ns, std::uint64_t seed);
 void own_timer(ThreadBlock& thread, int timer);
 // Stops a timer until rearm_timer(); from any context.
 void pause_timer(ThreadBlock& thread);

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/capture/ticks.h"
 
+#include "agent/capture/dormant.h"
+
 namespace tailback::capture {
 
-constinit TickClock tick_clock;
+TAILBACK_DORMANT_DATA constinit TickClock tick_clock;
 
 namespace {
 constexpr std::uint64_t kFirstEstimateNs = 20'000;  // reading two clocks takes 30 ns: right to 0.2 %

@@ -19,7 +19,7 @@ constexpr std::uint64_t kWorthNs = 50'000'000;  // a lazy process gets a file af
 
 bool Session::begin_dormant() {
   if (options_.duration_ns || options_.delay_ns) return false;  // something must act while the process sleeps
-  dormant_timer_ = capture::arm_ownerless_timer(static_cast<int>(pid_), kRestNs);
+  dormant_timer_ = capture::arm_ownerless_timer(static_cast<int>(pid_), kRestNs, started_ns_);
   dormant_ = dormant_timer_ >= 0;
   if (dormant_) capture::switch_off(options_.io);
   return dormant_;
@@ -39,21 +39,21 @@ void Session::wake() {
   --thread_local_state.in_agent;
 }
 
-// Enough to be worth a dump, as far as a dormant process can know.
-bool Session::lived_long() const { return since_start() >= kWorthNs || capture::process_cpu_ns() >= kWorthNs; }
+// Enough to be worth a dump, as far as a dormant process, which has one thread, can know.
+bool Session::lived_long() const { return capture::monotonic_ns_once() - started_ns_ >= kWorthNs; }
 
-bool Session::worth_a_file() const { return !lazy_ || lived_long() || live_threads() > 1; }
+bool Session::worth_a_file() const { return !lazy_ || lived_long() || capture::process_cpu_ns() >= kWorthNs || live_threads() > 1; }
 
 void Session::before_fork() {
   if (!ready_ || !capture::recording()) return;
   ++thread_local_state.in_agent;
-  thread_local_state.holds_drain = lock_.lock_within(kLockWaitNs);
+  thread_local_state.holds_drain = lock_->lock_within(kLockWaitNs);
   if (const ThreadBlock* own = thread_local_state.block) thread_local_state.stack_at_fork = own->stack;
 }
 
 void Session::after_fork_in_parent() {
   if (!ready_ || !capture::recording()) return;
-  if (thread_local_state.holds_drain) lock_.unlock();
+  if (thread_local_state.holds_drain) lock_->unlock();
   thread_local_state.holds_drain = 0;
   --thread_local_state.in_agent;
 }
@@ -69,7 +69,7 @@ void Session::after_fork_in_child() {
   dormant_ = false;
   followed_ = options_.follow_children;
   if (!followed_) return;
-  started_ns_ = capture::monotonic_ns();
+  started_ns_ = capture::monotonic_ns_once();
   origin_ = Origin::forked;
   lazy_ = true;
   if (!begin_dormant()) wake();
@@ -78,7 +78,7 @@ void Session::after_fork_in_child() {
 // Of a forked child: its tables are empty (map_own_pages), what counts their entries says so from here on; dump and helper were the
 // parent's.
 void Session::forget_parent() {
-  lock_.reset();
+  lock_->reset();
   helper.forget();
   dump_.abandon();
   code.after_fork();

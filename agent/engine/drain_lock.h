@@ -14,6 +14,7 @@ class DrainLock {
  public:
   bool try_lock() { return held_.exchange(1, std::memory_order_acquire) == 0; }
   bool lock_within(std::uint64_t ns) {
+    if (try_lock()) return true;
     const std::uint64_t end = capture::monotonic_ns() + ns;
     while (!try_lock()) {
       if (capture::monotonic_ns() > end) return false;

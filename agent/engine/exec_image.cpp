@@ -92,7 +92,7 @@ class ElfImage {
   void each_dynamic(Visit&& visit) const {
     Elf64_Phdr segment;
     if (!find(segment, [](const Elf64_Phdr& one) { return one.p_type == PT_DYNAMIC; })) return;
-    Elf64_Dyn entries[16];
+    Elf64_Dyn entries[32];  // nearly always all of them
     for (std::uint64_t at = 0; at < segment.p_filesz && at < kMostDynamicBytes; at += sizeof entries) {
       const std::size_t got = file_.read(entries, sizeof entries, segment.p_offset + at) / sizeof entries[0];
       for (std::size_t i = 0; i < got; ++i) {
@@ -104,23 +104,24 @@ class ElfImage {
 
   // Whether a library whose name begins like this is needed.
   bool needs(std::string_view name) const {
-    std::uint64_t strings = 0;
+    std::uint64_t strings = 0, names[kMostNeeded];
+    unsigned count = 0;
     each_dynamic([&](const Elf64_Dyn& entry) {
       if (entry.d_tag == DT_STRTAB) strings = entry.d_un.d_ptr;
+      if (entry.d_tag == DT_NEEDED && count < kMostNeeded) names[count++] = entry.d_un.d_val;
     });
     Elf64_Phdr segment;
     if (!find(segment, [&](const Elf64_Phdr& one) { return one.p_type == PT_LOAD && strings >= one.p_vaddr && strings < one.p_vaddr + one.p_filesz; })) return false;
-    bool found = false;
-    each_dynamic([&](const Elf64_Dyn& entry) {
-      if (entry.d_tag != DT_NEEDED) return;
+    for (unsigned i = 0; i < count; ++i) {
       char needed[16];
-      const std::size_t got = file_.read(needed, name.size(), strings - segment.p_vaddr + segment.p_offset + entry.d_un.d_val);
-      found = found || std::string_view(needed, got) == name;
-    });
-    return found;
+      const std::size_t got = file_.read(needed, name.size(), strings - segment.p_vaddr + segment.p_offset + names[i]);
+      if (std::string_view(needed, got) == name) return true;
+    }
+    return false;
   }
 
   static constexpr std::uint64_t kMostDynamicBytes = 4096;
+  static constexpr unsigned kMostNeeded = 32;  // the one looked for is among the first: it insists on coming first
   const OpenFile& file_;
   const Elf64_Ehdr& header_;
 };

@@ -7,6 +7,7 @@
 #include <sys/prctl.h>
 
 #include "agent/capture/clock.h"
+#include "agent/capture/dormant.h"
 #include "agent/capture/syscalls.h"
 #include "agent/engine/session.h"
 
@@ -35,7 +36,7 @@ std::uint64_t swap_mask(std::uint64_t mask) {
 
 }  // namespace
 
-constinit Helper helper;
+TAILBACK_DORMANT_DATA constinit Helper helper;
 
 void Helper::start(Session& owner) {
   std::uint32_t off = kOff;

@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/engine/options.h"
 
+#include "agent/capture/pages.h"
 #include "agent/engine/text.h"
 
 namespace tailback::engine {
 
 namespace {
 
-const char* lookup(char** environment, std::string_view name) {
-  for (; environment && *environment; ++environment) {
-    const std::string_view entry(*environment);
-    if (entry.starts_with(name) && entry.size() > name.size() && entry[name.size()] == '=') return *environment + name.size() + 1;
-  }
-  return nullptr;
+constexpr std::string_view kPrefix = "TAILBACK_";
+
+// The value when the entry is the variable.
+const char* value_of(const char* entry, std::string_view name) {
+  for (const char c : name)
+    if (*entry++ != c) return nullptr;
+  return *entry == '=' ? entry + 1 : nullptr;
 }
 
 bool parse_flag(std::string_view text, bool& value) {
@@ -56,11 +58,10 @@ bool parse_seconds(std::string_view text, std::uint64_t& value) {
   return digit_seen;
 }
 
-
 // TAILBACK_MAX_SIZE -> max_size
 std::string_view option_name(std::string_view environment, char* buffer, std::size_t size) {
   Text name(buffer, size);
-  environment.remove_prefix(std::string_view("TAILBACK_").size());
+  environment.remove_prefix(kPrefix.size());
   for (const char c : environment) name.add_char(c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c);
   return name.view();
 }
@@ -68,24 +69,36 @@ std::string_view option_name(std::string_view environment, char* buffer, std::si
 }  // namespace
 
 const char* Options::keep(const char* text) {
-  if (texts_used_ >= sizeof texts_) return nullptr;
-  Text copy(texts_ + texts_used_, sizeof texts_ - texts_used_);
-  copy.add(text);
-  if (copy.overflowed()) return nullptr;
-  texts_used_ += copy.view().size() + 1;
-  return copy.view().data();
+  const std::size_t bytes = std::string_view(text).size() + 1;
+  char* to = texts_ + texts_used_;
+  if (bytes <= sizeof texts_ - texts_used_) texts_used_ += bytes;
+  else to = bytes <= kOptionTextBytes ? static_cast<char*>(capture::map_pages(bytes)) : nullptr;
+  if (to) Text(to, bytes).add(text);
+  return to;
 }
 
-void Options::read(char** environment) {
+void Options::read_entry(const char* entry) {
   const auto parse_text = [this](const char* text, const char*& value) {
     const char* kept = *text ? keep(text) : nullptr;
     if (kept) value = kept;
     return kept != nullptr;
   };
 #define OPTION(field, name, kind, value, says)                                   \
-  if (const char* given = lookup(environment, name); given && !parse_##kind(given, field)) rejected = name;
+  if (const char* given = value_of(entry, name)) {                               \
+    if (!parse_##kind(given, field)) rejected = name;                            \
+    return;                                                                      \
+  }
 #include "agent/engine/options.def"
 #undef OPTION
+}
+
+// One way through the environment, which is longer than the list of options; backwards, so that the first of two entries counts, as
+// for getenv.
+void Options::read(char** environment) {
+  char** end = environment;
+  while (end && *end) ++end;
+  while (end != environment)
+    if (std::string_view(*--end).starts_with(kPrefix)) read_entry(*end);
   if (frequency < 1 || frequency > 10'000) {
     frequency = frequency < 1 ? 1 : 10'000;
     rejected = "TAILBACK_FREQUENCY";

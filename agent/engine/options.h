@@ -7,7 +7,8 @@
 
 namespace tailback::engine {
 
-inline constexpr std::size_t kOptionTextBytes = 4096;
+inline constexpr std::size_t kOptionTextBytes = 4096;       // of one value, at most
+inline constexpr std::size_t kShortOptionTextBytes = 256;  // of all that need no page of their own
 
 struct Options {
 #define TAILBACK_flag(field, value) bool field = value;
@@ -36,7 +37,9 @@ struct Options {
  private:
   const char* keep(const char* text);  // nullptr: no room
 
-  char texts_[kOptionTextBytes] = {};
+  void read_entry(const char* entry);
+
+  char texts_[kShortOptionTextBytes] = {};
   std::size_t texts_used_ = 0;
 };
 

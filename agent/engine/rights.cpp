@@ -17,9 +17,9 @@ void Session::open_dump_early() {
   wake_up();
   if (!ready_ || !capture::recording() || dump_.state() != DumpState::closed || !is_this_process()) return;
   ++thread_local_state.in_agent;
-  if (lock_.lock_within(kLockWaitNs)) {
+  if (lock_->lock_within(kLockWaitNs)) {
     if (dump_.state() == DumpState::closed && open_dump()) opened_early_ = true;
-    lock_.unlock();
+    lock_->unlock();
   }
   --thread_local_state.in_agent;
 }
@@ -41,7 +41,7 @@ void Session::before_locking_memory() {
   wake_up();
   if (!ready_ || !capture::recording() || !is_this_process()) return;
   ++thread_local_state.in_agent;
-  thread_local_state.holds_drain = lock_.lock_within(kLockWaitNs);
+  thread_local_state.holds_drain = lock_->lock_within(kLockWaitNs);
   if (thread_local_state.holds_drain) dump_.hide_unused();
   else --thread_local_state.in_agent;
 }
@@ -50,7 +50,7 @@ void Session::after_locking_memory() {
   if (!thread_local_state.holds_drain) return;
   dump_.show_unused();
   thread_local_state.holds_drain = 0;
-  lock_.unlock();
+  lock_->unlock();
   --thread_local_state.in_agent;
 }
 

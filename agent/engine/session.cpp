@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "agent/capture/clock.h"
+#include "agent/capture/dormant.h"
 #include "agent/capture/pages.h"
 #include "agent/engine/helper.h"
 #include "agent/engine/kernel_file.h"
@@ -30,7 +31,8 @@ using capture::ThreadBlock;
 using capture::ThreadState;
 using capture::thread_local_state;
 
-constinit Session session;
+constinit RecordingParts recording_parts;
+TAILBACK_DORMANT_DATA constinit Session session;
 
 namespace {
 
@@ -83,19 +85,22 @@ void Session::start(char** environment, const RealCalls& real) {
   if (child && !options_.follow_children) return;
   lazy_ = child;
   capture::init_clock();
-  if (sys::failed(sys::call(__NR_getcwd, sys::arg(folder_), sizeof folder_))) folder_[0] = 0;
+  const bool relative = options_.output[0] != '/';
+  if (relative && sys::failed(sys::call(__NR_getcwd, sys::arg(folder_), sizeof folder_))) folder_[0] = 0;
   Text(program_, sizeof program_).add(program_name());  // now: the program may write over what it was started with
   if (!install_handler()) return;
-  started_ns_ = capture::monotonic_ns();
+  started_ns_ = capture::monotonic_ns_once();
   root_pid_ = child ? options_.root_pid : pid_;
   followed_ = true;
   if (!lazy_ || !begin_dormant()) wake();
 }
 
 bool Session::init_tables() {
+  capture::sampling.tick_ns = capture::cpu_timer_tick_ns();
   auto* page = capture::map_own_pages(capture::kPageBytes);
   if (!page) return false;
   master_ = static_cast<std::atomic<std::uint32_t>*>(page);
+  lock_ = reinterpret_cast<DrainLock*>(static_cast<char*>(page) + capture::kPageBytes / 2);
   read_link("/proc/self/exe", executable_, sizeof executable_);
   const std::uint32_t most_nodes = allocation_mode() == capture::AllocationMode::exact ? kMaxNodesExact : kMaxNodes;
   return code.init(executable_) && stacks_.init(most_nodes) && unwinder.init(code, stacks_) && threads_.init() &&
@@ -126,7 +131,6 @@ bool Session::init_allocations(std::uint32_t most_nodes) {
 
 bool Session::install_handler() {
   capture::sampling.unwinder = &unwinder;
-  capture::sampling.tick_ns = capture::cpu_timer_tick_ns();
   capture::sampling.most_timers = capture::affordable_timers();
   capture::sampling.period_ns.store(1'000'000'000 / options_.frequency);
   capture::sampling.hooks.used = [] { session.wake_up(); };
@@ -296,14 +300,14 @@ void Session::end(EndReason reason, std::uint64_t status) {
   if (!ready_ || !capture::recording() || !is_this_process()) return;
   ++thread_local_state.in_agent;
   helper.stop(kLockWaitNs);
-  if (lock_.lock_within(kLockWaitNs)) {
+  if (lock_->lock_within(kLockWaitNs)) {
     master_->store(0, std::memory_order_release);
     followed_ = reason == EndReason::exec;  // which may fail
     if (reason == EndReason::stopped) disarm_all();
     const bool worth = worth_a_file();
     if (opened_early_ && !worth) dump_.discard();
     else if (dump_.state() != DumpState::closed || (worth && open_dump())) write_last_records(reason, status);
-    lock_.unlock();
+    lock_->unlock();
   }
   --thread_local_state.in_agent;
 }

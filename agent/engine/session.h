@@ -39,6 +39,17 @@ struct RealCalls {
 enum class EndReason { exit = 0, quick_exit = 1, duration = 2, stopped = 3, exec = 4 };
 enum class Origin { preloaded = 0, forked = 1, attached = 2 };
 
+// What only a recorded process uses and is too large to lie next to what each one touches.
+struct RecordingParts {
+  DumpFile dump;
+  StackWriter stack_writer;
+  CallWriter call_writer;
+  SystemSampler system_sampler;
+  char executable[4096] = {};
+  char folder[4096] = {};  // current folder at the start, for a relative output
+};
+extern RecordingParts recording_parts;
+
 class Session {
  public:
   void start(char** environment, const RealCalls& real);
@@ -88,6 +99,7 @@ class Session {
   bool dormant() const { return dormant_; }
   bool followed() const { return followed_; }
   bool is_this_process() const;
+  bool is_child() const { return root_pid_ != pid_; }   // whose environment says so
   std::uint64_t root_pid() const { return root_pid_; }  // of the process that was started to be recorded; 0: nothing is
   void set_real(const RealCalls& real) { real_ = real; }
   const RealCalls& real() const { return real_; }
@@ -133,16 +145,16 @@ class Session {
   RealCalls real_{};
   capture::StackTable stacks_;
   capture::ThreadTable threads_;
-  DrainLock lock_;
-  DumpFile dump_;
-  StackWriter stack_writer_;
+  DrainLock* lock_ = nullptr;  // on the page of the master switch: taken around each fork, it would have a page of the library copied
+  DumpFile& dump_ = recording_parts.dump;
+  StackWriter& stack_writer_ = recording_parts.stack_writer;
   CpuAggregate aggregate_;
   Detail detail_;
-  CallWriter call_writer_;
+  CallWriter& call_writer_ = recording_parts.call_writer;
   AllocationWriter allocation_writer_;
   Drain drain_;
   ThreadSampler thread_sampler_;
-  SystemSampler system_sampler_;
+  SystemSampler& system_sampler_ = recording_parts.system_sampler;
   OverheadGovernor governor_;
   RunDelaySource run_delay_ = RunDelaySource::none;
 
@@ -166,9 +178,9 @@ class Session {
   std::uint64_t alone_until_ns_ = 0;  // end of the stretch in which each sample was kept singly
   std::uint64_t handler_drain_ns_ = 0;
   std::atomic<std::uint64_t> call_due_{0};  // ticks from which a call may write to the dump itself
+  char (&executable_)[4096] = recording_parts.executable;
+  char (&folder_)[4096] = recording_parts.folder;
   char program_[256] = {};
-  char executable_[4096] = {};
-  char folder_[4096] = {};            // current folder at the start, for a relative output
 };
 
 extern Session session;

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <string_view>
 
+#include "agent/capture/dormant.h"
 #include "agent/capture/sampling.h"
 #include "agent/capture/scope.h"
 #include "agent/engine/session.h"
@@ -26,9 +27,9 @@ constexpr std::uint64_t kSampleBit = bit_of(kSampleSignal);
 constexpr int kSignals = 65;
 
 // Of the program: its disposition of the sampling signal, and for which of its handlers it asked itself for the bit in sa_mask.
-struct sigaction program_action;
-std::atomic<std::uint64_t> asked_for_bit;  // bit per signal
-std::atomic<std::uint32_t> action_lock;
+TAILBACK_DORMANT_DATA constinit struct sigaction program_action {};
+TAILBACK_DORMANT_DATA constinit std::atomic<std::uint64_t> asked_for_bit{0};  // bit per signal
+TAILBACK_DORMANT_DATA constinit std::atomic<std::uint32_t> action_lock{0};
 
 class ActionLock {  // with all signals blocked, so that no handler of this thread can wait for itself
  public:
@@ -68,10 +69,11 @@ constexpr unsigned kMostDescriptors = 8;
 SignalDescriptor descriptors[kMostDescriptors];
 std::atomic<unsigned> descriptor_count;
 
-std::atomic<bool> taken;
-long owner_pid;  // a vfork child shares this memory, but its mask and dispositions are its own
+TAILBACK_DORMANT_DATA constinit std::atomic<bool> taken{false};
+TAILBACK_DORMANT_DATA constinit long owner_pid = 0;  // a vfork child shares this memory, but its mask and dispositions are its own
 bool own_process() { return sys::getpid() == owner_pid; }
-int (*real_action)(int, const struct sigaction*, struct sigaction*);
+using RealAction = int(int, const struct sigaction*, struct sigaction*);
+TAILBACK_DORMANT_DATA constinit RealAction* real_action = nullptr;
 
 bool is_signal_descriptor(int fd) {
   char name[40], target[32];
@@ -156,7 +158,7 @@ void ignore_for_real() {
 
 // On the alternate stack where there is one: Go's threads and coroutines have little room elsewhere. SA_RESTART follows a handler of
 // the program, which may count on its calls being interrupted; our own signals come when no call sleeps.
-std::atomic<int> handler_flags{SA_SIGINFO | SA_RESTART | SA_ONSTACK};
+TAILBACK_DORMANT_DATA constinit std::atomic<int> handler_flags{SA_SIGINFO | SA_RESTART | SA_ONSTACK};
 
 bool install_handler(struct sigaction* found) {
   struct sigaction action {};
@@ -190,7 +192,32 @@ void release_signals() {
   if (sample_signal_blocked()) block_for_real(SIG_BLOCK);
 }
 
+namespace {
+
+// An action of another signal whose mask does not name ours, as nearly all: nothing is to be remembered, and no lock to be taken. False:
+// there is, or another thread has just given the same signal an action of the other kind; then it is done again under the lock.
+bool set_plain_action(int signal, const struct sigaction* action, struct sigaction* old, int& error) {
+  const bool plain = signal > 0 && signal < kSignals && signal != kSampleSignal && !(action && (word_of(action->sa_mask) & kSampleBit));
+  const auto asked = [signal] { return (asked_for_bit.load(std::memory_order_acquire) & bit_of(signal)) != 0; };
+  if (!plain || asked()) return false;
+  struct sigaction changed, before;
+  if (action) {
+    changed = *action;
+    word_of(changed.sa_mask) |= kSampleBit;
+  }
+  error = real_action(signal, action ? &changed : nullptr, &before) == 0 ? 0 : errno;
+  if (asked()) return false;
+  if (old && error == 0) {
+    word_of(before.sa_mask) &= ~kSampleBit;
+    *old = before;
+  }
+  return true;
+}
+
+}  // namespace
+
 int virtual_sigaction(int signal, const struct sigaction* action, struct sigaction* old) {
+  if (int error = 0; set_plain_action(signal, action, old, error)) return error;
   const ActionLock lock;
   if (signal == kSampleSignal) {
     const struct sigaction before = program_action;

@@ -92,9 +92,9 @@ void Session::end_thread() {
   block->state.store(ThreadState::ended, std::memory_order_release);
   // Collect it at once where that needs no waiting, so that a program which makes threads by the thousand does not pile up
   // blocks until the next tick.
-  if (dump_.state() == DumpState::open && lock_.try_lock()) {
+  if (dump_.state() == DumpState::open && lock_->try_lock()) {
     if (block->state.load(std::memory_order_acquire) == ThreadState::ended) drain_.thread(*block, false);
-    lock_.unlock();
+    lock_->unlock();
   }
   if (main_left_ && live_threads() == 0) helper.look();  // the process ends with its last thread, which must not be ours
 }

@@ -20,7 +20,7 @@ constexpr std::uint64_t kCallsNs = 500'000'000;        // between two writings o
 
 // In the handler: no helper, so this thread's samples go to the dump at once.
 void Session::after_sample(ThreadBlock& thread) {
-  if (helper.running() || !lock_.try_lock()) return;
+  if (helper.running() || !lock_->try_lock()) return;
   const std::uint64_t now = since_start();
   if (dump_.state() == DumpState::open || (worth_a_file() && open_dump())) {
     drain_.thread(thread, alone_until_ns_ == 0);
@@ -30,13 +30,13 @@ void Session::after_sample(ThreadBlock& thread) {
     }
     if (now - last_second_ns_ >= kSecondNs) every_second(now);
   }
-  lock_.unlock();
+  lock_->unlock();
 }
 
 // In a hook, every half second in a process with one thread: what a helper would do.
 void Session::write_calls(ThreadBlock& thread, std::uint64_t end_ticks) {
   call_due_.store(end_ticks + capture::tick_clock.from_ns(kCallsNs), std::memory_order_relaxed);
-  if (helper.running() || !is_this_process() || !lock_.try_lock()) return;  // a vfork child has this memory, not this /proc/self
+  if (helper.running() || !is_this_process() || !lock_->try_lock()) return;  // a vfork child has this memory, not this /proc/self
   const std::uint64_t now = since_start();
   if (dump_.state() == DumpState::open || (worth_a_file() && open_dump())) {
     drain_.thread(thread, alone_until_ns_ == 0);
@@ -45,13 +45,13 @@ void Session::write_calls(ThreadBlock& thread, std::uint64_t end_ticks) {
     thread_sampler_.sample(now, started_ns_, kThreadBudgetNs);
     if (now - last_second_ns_ >= kSecondNs) every_second(now);
   }
-  lock_.unlock();
+  lock_->unlock();
 }
 
 bool Session::tick() {
-  if (!lock_.try_lock()) return true;
+  if (!lock_->try_lock()) return true;
   const std::uint64_t now = since_start();
-  if (options_.delay_ns && now < options_.delay_ns) return lock_.unlock(), true;
+  if (options_.delay_ns && now < options_.delay_ns) return lock_->unlock(), true;
   if (dump_.state() == DumpState::closed && worth_a_file() && open_dump() && options_.delay_ns) rearm_all();
   if (dump_.state() == DumpState::open) {
     if (alone_until_ns_ == 0) {
@@ -71,7 +71,7 @@ bool Session::tick() {
     followed_ = false;
     write_last_records(EndReason::duration, 0);
   }
-  lock_.unlock();
+  lock_->unlock();
   return !over && !deserted;
 }
 
