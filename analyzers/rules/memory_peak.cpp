@@ -46,6 +46,12 @@ void find_time(const std::vector<HeapPoint>& points, Peak& peak) {
   peak.to = static_cast<double>(reached->t) * 1e-9;
 }
 
+// Else a program on its way up from nothing was at every level once.
+bool is_level(double before, double now) {
+  constexpr double kMostChange = 0.2;
+  return std::abs(now - before) <= kMostChange * std::max(now, before);
+}
+
 Peak peak_of(const Model& model) {
   const Heap& heap = model.heap;
   Peak peak;
@@ -60,7 +66,7 @@ Peak peak_of(const Model& model) {
       continue;
     }
     peak.next = std::max(peak.next, heap.live[i]);
-    peak.before |= t <= peak.from && heap.live[i] >= kSettled * peak.usual;  // else it may be how the program starts
+    peak.before |= t <= peak.from && i > 0 && heap.live[i] >= kSettled * peak.usual && is_level(heap.live[i - 1], heap.live[i]);
     peak.after |= t >= peak.to;
   }
   return peak;

@@ -25,10 +25,10 @@ bool matters(const Allocations& heap) {
   return heap.known && (heap.peak_bytes >= kMuchLive || heap.bytes >= kMuchAllocated || (heap.cost_fraction >= kMuchCost && heap.cost_seconds >= kNoticed));
 }
 
-// How much of any of the heap's figures is this place's.
+// How much of any of the heap's figures is this place's; of what is left in the end, as far as that is much.
 double share_of(const AllocationRow& row, const Allocations& heap) {
   const auto part = [](double of, double all) { return all > 0 ? of / all : 0; };
-  return std::max({part(row.bytes, heap.bytes), part(row.peak_bytes, heap.peak_bytes), part(row.live_bytes, heap.live_bytes)});
+  return std::max({part(row.bytes, heap.bytes), part(row.peak_bytes, heap.peak_bytes), part(row.live_bytes, heap.peak_bytes)});
 }
 
 std::vector<const AllocationRow*> top_sites(const Allocations& heap) {

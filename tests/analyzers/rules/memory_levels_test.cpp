@@ -150,7 +150,11 @@ TEST(MemoryPressure, ReachedSoonAtThisRate) {
   EXPECT_NEAR(evidence_number(result.findings[0], "time left at this rate"), 12.5, 0.5);
 }
 
-TEST(MemoryPressure, WithoutALimitItIsNotApplicable) { EXPECT_FALSE(memory_pressure(*model_of(TraceBuilder().finish(1))).not_applicable.empty()); }
+TEST(MemoryPressure, WithoutALimitItIsNotApplicable) {
+  TraceBuilder builder;
+  builder.add(trace::Machine{.cpus_online = 2});
+  EXPECT_FALSE(memory_pressure(*model_of(builder.finish(1))).not_applicable.empty());
+}
 
 }  // namespace
 }  // namespace tailback::testing
