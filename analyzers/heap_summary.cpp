@@ -5,7 +5,7 @@
 #include <map>
 #include <tuple>
 
-#include "analyzers/rules/wording.h"
+#include "analyzers/model/allocating_frame.h"
 #include "analyzers/summary.h"
 
 namespace tailback::analyzers {

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "analyzers/model/allocating_frame.h"
 #include "analyzers/model/patterns.h"
 
 namespace tailback::analyzers {

@@ -90,19 +90,6 @@ Frame own_frame(const Model& model, StackId stack) {
   return frames.empty() ? Frame{} : frames.front();
 }
 
-Frame allocating_frame(const Model& model, StackId stack) { return allocating_frame(model.symbols->stack(stack)); }
-
-Frame allocating_frame(const std::vector<Frame>& frames) {
-  const Frame* wrapper = nullptr;
-  for (const Frame& frame : frames) {
-    const std::string name = bare_name(frame.full_name.empty() ? frame.function : frame.full_name);
-    if (is_runtime_code(name, frame.module)) continue;
-    if (!is_allocation_wrapper(name)) return frame;
-    if (!wrapper) wrapper = &frame;
-  }
-  return wrapper ? *wrapper : frames.empty() ? Frame{} : frames.front();
-}
-
 std::string record_again(const Model& model) {
   std::string command = "tailback record --";
   std::string_view rest = model.recording.session.command;

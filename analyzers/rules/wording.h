@@ -30,11 +30,6 @@ std::vector<StackEvidence> creator_stack(const Model& model, StackId stack, doub
 Frame frame_at(const Model& model, std::uint64_t address);
 // Innermost frame of a stack that is the program's own code, else its innermost.
 Frame own_frame(const Model& model, StackId stack);
-// The same for an allocation: what stands between the allocator and the program (operator new, containers, the program's own names
-// for malloc) is passed over.
-Frame allocating_frame(const Model& model, StackId stack);
-Frame allocating_frame(const std::vector<Frame>& frames);
-
 // The command that records this program again.
 std::string record_again(const Model& model);
 

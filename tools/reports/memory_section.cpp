@@ -45,8 +45,8 @@ std::string per_second(double value, double seconds, std::string (*format)(doubl
 void totals(Page& page, const Report& report) {
   const Allocations& heap = report.allocations;
   const double seconds = report.summary.wall_seconds;
-  const std::string bound = heap.peak_bound_bytes > heap.peak_bytes ? fmt::format(" (at most {})", format_bytes(heap.peak_bound_bytes)) : "";
-  page.paragraph(2, fmt::format("live at most {}{}, in the end {} in {} blocks; allocated {} in {} blocks ({}, {} blocks/s)", format_bytes(heap.peak_bytes), bound, format_bytes(heap.live_bytes),
+  const std::string bound = heap.peak_bound_bytes > heap.peak_bytes ? fmt::format(" (or up to {})", format_bytes(heap.peak_bound_bytes)) : "";
+  page.paragraph(2, fmt::format("live {}{} at the peak, {} in {} blocks at the end; allocated {} in {} blocks ({}, {} blocks/s)", format_bytes(heap.peak_bytes), bound, format_bytes(heap.live_bytes),
                                 format_count(heap.live_blocks), format_bytes(heap.bytes), format_count(heap.blocks), per_second(heap.bytes, seconds, format_bytes),
                                 seconds > 0 ? format_count(heap.blocks / seconds) : "?"));
   const std::string how = heap.exact ? "exact" : fmt::format("sampled: all that was allocated is known to {} (standard deviation)", format_fraction(heap.bytes > 0 ? heap.bytes_deviation / heap.bytes : 0));
