@@ -67,6 +67,18 @@ bool is_paced(const ThreadWaits& thread) {
   return thread.alive > 0 && waiting >= kPaced * thread.alive;
 }
 
+// The same on a machine so busy that nothing is left to wait for: it goes to sleep again and again all the same.
+bool pauses_often(const Model& model, ThreadId thread) {
+  constexpr double kFewest = 50, kEachSecond = 10;
+  double pauses = 0;
+  for (const CallSite& site : model.waits.sites) {
+    if (site.key.thread != thread) continue;
+    const WaitCause cause = cause_of(site.key.call, trace::EndpointKind::unknown);
+    if (cause == WaitCause::sleep || cause == WaitCause::poll) pauses += site.blocked_calls;
+  }
+  return pauses >= kFewest && pauses >= kEachSecond * model.timeline.wall_seconds;
+}
+
 bool answers_connections(const Model& model) {
   constexpr std::uint64_t kFewestTurns = 20;
   std::uint64_t turns = 0;
@@ -107,7 +119,7 @@ bool runs_on(const Model& model) {
   if (!model.waits.missing.empty()) return static_cast<double>(model.cpu.cpu_ns) * kNanosecond < kIdle * model.timeline.wall_seconds;
   const auto& threads = model.waits.threads;
   const auto busiest = std::max_element(threads.begin(), threads.end(), [](const ThreadWaits& a, const ThreadWaits& b) { return a.engaged() < b.engaged(); });
-  return answers_connections(model) || (busiest != threads.end() && is_paced(*busiest));
+  return answers_connections(model) || (busiest != threads.end() && (is_paced(*busiest) || pauses_often(model, busiest->thread)));
 }
 
 MemoryLimit memory_limit(const Model& model) {
