@@ -236,6 +236,7 @@ void TraceBuilder::write_states(std::uint64_t id, const ThreadLife& life, double
 
 void TraceBuilder::write_process(double end) {
   double cpu = 0;
+  std::uint64_t peak = 0;
   for (double second = 0; second <= end; ++second) {
     std::uint64_t alive = 0;
     for (const auto& [id, life] : threads_) {
@@ -244,7 +245,9 @@ void TraceBuilder::write_process(double end) {
       if (before > 0 && before - 1 < life.seconds.size()) cpu += life.seconds[before - 1].cpu;
     }
     const std::uint64_t t = nanoseconds(second);
-    add(trace::ProcessState{.t = t, .rss_bytes = 64 << 20, .rss_peak_bytes = 64 << 20, .virtual_bytes = 128 << 20,
+    const auto resident = resident_ ? static_cast<std::uint64_t>(resident_(second)) : std::uint64_t{64} << 20;
+    peak = std::max(peak, resident);
+    add(trace::ProcessState{.t = t, .rss_bytes = resident, .rss_peak_bytes = peak, .virtual_bytes = 128 << 20,
                             .threads = alive, .user_ns = nanoseconds(cpu)});
     const double busy = std::min(cpu + others_busy_ * cpus_ * second, cpus_ * second);
     add(trace::SystemState{.t = t, .runnable = alive, .busy_ns = nanoseconds(busy),
@@ -252,10 +255,10 @@ void TraceBuilder::write_process(double end) {
   }
 }
 
-TraceBuilder& TraceBuilder::finish(double seconds) {
+TraceBuilder& TraceBuilder::finish(double seconds, std::uint64_t reason) {
   for (const auto& [id, life] : threads_) write_states(id, life, life.end < 0 ? seconds : life.end);
   write_process(seconds);
-  return add(trace::SessionEnd{.t = nanoseconds(seconds)});
+  return add(trace::SessionEnd{.t = nanoseconds(seconds), .reason = reason});
 }
 
 }  // namespace tailback::testing

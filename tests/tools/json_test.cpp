@@ -54,6 +54,9 @@ TEST(JsonReport, TheSchemaIsStrict) {
   EXPECT_EQ(broken([](auto& r) { r["threads"][0]["cpu_seconds"] = -1; }), 3);
   EXPECT_EQ(broken([](auto& r) { r["threads"][0]["role"] = "lazy"; }), 3);
   EXPECT_EQ(broken([](auto& r) { r["waiting"][0]["cause"] = "the weather"; }), 3);
+  EXPECT_EQ(broken([](auto& r) { r["allocations"]["mode"] = "guessed"; }), 3);
+  EXPECT_EQ(broken([](auto& r) { r["allocations"]["sites"][0].erase("live_bytes"); }), 3);
+  EXPECT_EQ(broken([](auto& r) { r["allocations"] = nlohmann::json::object(); }), 0) << "not recorded";
   EXPECT_EQ(broken([](auto& r) { r["io"][0]["operations"][0].erase("p99_seconds"); }), 3);
 }
 

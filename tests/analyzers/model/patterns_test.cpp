@@ -57,5 +57,18 @@ TEST(RuntimeCode, IsNotTheProgramsOwn) {
   EXPECT_FALSE(is_runtime_code("standard::convert", "libstandard.so"));
 }
 
+TEST(Patterns, OwnNamesForMallocArePassedOver) {
+  for (const char* name : {"xmalloc", "PyMem_RawCalloc", "sqlite3Malloc", "Perl_safesysrealloc", "jv_mem_alloc", "xstrdup", "llvm::BumpPtrAllocatorImpl::Allocate", "pool::allocate"})
+    EXPECT_TRUE(is_allocation_wrapper(name)) << name;
+  for (const char* name : {"read_request", "Allocations::count", "parse", "allocate_everything_twice", "mallocate_ui", "table_alloc_row"})
+    EXPECT_FALSE(is_allocation_wrapper(name)) << name;
+}
+
+TEST(Patterns, ContainersHoldBlocksStringsDoNot) {
+  for (const char* name : {"std::_Hashtable::_M_emplace", "std::vector::_M_realloc_insert", "std::map::operator[]", "std::_Rb_tree::_M_create_node", "std::deque::push_back"})
+    EXPECT_TRUE(is_container_code(name)) << name;
+  for (const char* name : {"std::basic_string::_M_create", "std::make_unique", "std::__new_allocator::allocate", "mapping::insert"}) EXPECT_FALSE(is_container_code(name)) << name;
+}
+
 }  // namespace
 }  // namespace tailback::analyzers

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "analyzers/model/allocating_frame.h"
+
+#include "analyzers/model/patterns.h"
+
+namespace tailback::analyzers {
+
+Frame allocating_frame(const std::vector<Frame>& frames) {
+  const Frame* wrapper = nullptr;
+  for (const Frame& frame : frames) {
+    const std::string name = bare_name(frame.full_name.empty() ? frame.function : frame.full_name);
+    if (is_runtime_code(name, frame.module)) continue;
+    if (!is_allocation_wrapper(name)) return frame;
+    if (!wrapper) wrapper = &frame;
+  }
+  return wrapper ? *wrapper : frames.empty() ? Frame{} : frames.front();
+}
+
+}  // namespace tailback::analyzers
