@@ -83,6 +83,11 @@ RuleNature nature_of_rule(const std::string& rule) {
       {"net-connection-churn", {RuleNature::own}},
       {"net-delayed-ack", {RuleNature::own}},
       {"net-slow-peer", {RuleNature::own}},
+      {"memory-leak", {RuleNature::own}},
+      {"memory-growth", {RuleNature::own}},
+      {"memory-peak", {RuleNature::own}},
+      {"memory-fragmentation", {RuleNature::own}},
+      {"memory-pressure", {RuleNature::own}},
   };
   const auto known = natures.find(rule);
   return known == natures.end() ? RuleNature{} : known->second;

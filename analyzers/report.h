@@ -50,6 +50,30 @@ struct IoRow {            // a file, a peer, a pipe
   std::vector<IoOperation> operations;           // most time first
 };
 
+struct AllocationRow {     // what one place of the program's own code allocated
+  Frame culprit;
+  double blocks = 0, bytes = 0, bytes_deviation = 0;  // the last: standard deviation of the estimate, 0 exact
+  double live_blocks = 0, live_bytes = 0;             // in the end
+  double peak_bytes = 0;                              // live when the process's live bytes were highest
+  double temporary = 0, reallocations = 0;            // blocks
+  double cost_seconds = 0;                            // inside the allocator
+  std::uint64_t samples = 0;
+  std::vector<Frame> frames;                          // its stack with most bytes
+};
+
+struct LiveLevel { double seconds = 0, bytes = 0; };
+
+struct Allocations {
+  bool known = false, exact = false;
+  std::string allocator;                              // empty: not known
+  double blocks = 0, bytes = 0, bytes_deviation = 0;
+  double live_blocks = 0, live_bytes = 0, peak_bytes = 0, peak_bound_bytes = 0;
+  double cost_seconds = 0, cost_fraction = 0;         // inside the allocator; of CPU time
+  std::uint64_t unknown_frees = 0;                    // of blocks from before the recording, or that were not seen
+  std::vector<LiveLevel> live;                        // over time
+  std::vector<AllocationRow> sites;                   // most bytes first, the first few hundred
+};
+
 struct ThreadRow {
   std::uint64_t id = 0, tid = 0;
   std::string name, start_routine;
@@ -86,6 +110,7 @@ struct Report {
   std::vector<ThreadRow> threads; // busiest first
   std::vector<WaitRow> waiting;   // of all threads, most first
   std::vector<IoRow> io;          // most time first
+  Allocations allocations;
   std::vector<RuleOutcome> rules;
   RecordingQuality recording;
 };

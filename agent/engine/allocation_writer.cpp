@@ -14,6 +14,7 @@ using capture::SiteSamples;
 namespace {
 
 constexpr std::uint64_t kAllNs = 10'000'000'000;
+constexpr std::uint64_t kYoungNs = 10'000'000'000, kYoungEveryNs = 200'000'000;
 constexpr std::uint32_t kSitesEachSecond = 512;  // from so many on only those that matter are written each second
 constexpr std::uint64_t kShare = 1000;           // of the bytes allocated and freed in a second, from which on a site matters
 
@@ -33,7 +34,7 @@ void AllocationWriter::init(Allocations& allocations, StackWriter& stacks, DumpF
 
 void AllocationWriter::begin() {
   totals_ = {};
-  bytes_before_ = moved_bytes_ = all_ns_ = 0;
+  bytes_before_ = moved_bytes_ = all_ns_ = changed_ns_ = 0;
   if (written_) capture::sys::madvise(written_, Allocations::kMostSites * sizeof(Written), MADV_DONTNEED);
   if (samples_written_) capture::sys::madvise(samples_written_, Allocations::kMostSampledSites * sizeof(std::uint64_t), MADV_DONTNEED);
 }
@@ -119,6 +120,7 @@ void AllocationWriter::write(std::uint64_t now_ns, std::uint64_t least_change, b
     samples(site, now_ns);
   }
   heap_state(now_ns);
+  changed_ns_ = now_ns;
   moved_bytes_ = totals_.bytes + totals_.freed_bytes - bytes_before_;
   bytes_before_ += moved_bytes_;
 }
@@ -128,6 +130,11 @@ void AllocationWriter::write_changed(std::uint64_t now_ns) {
   if (now_ns - all_ns_ >= kAllNs) return write_all(now_ns);
   const std::uint32_t sites = allocations_->exact() ? allocations_->sites() : allocations_->sampled_sites();
   write(now_ns, sites < kSitesEachSecond ? 0 : moved_bytes_ / kShare, false);
+}
+
+void AllocationWriter::write_young(std::uint64_t now_ns) {
+  const std::uint32_t sites = allocations_->exact() ? allocations_->sites() : allocations_->sampled_sites();
+  if (now_ns < kYoungNs && sites < kSitesEachSecond && now_ns - changed_ns_ >= kYoungEveryNs) write_changed(now_ns);
 }
 
 void AllocationWriter::write_all(std::uint64_t now_ns) {

@@ -13,6 +13,8 @@ class AllocationWriter {
   // A new dump: nothing is in it yet.
   void begin();
   void write_changed(std::uint64_t now_ns);
+  // In a young process more often: what it did with its memory in a few seconds should be a series too.
+  void write_young(std::uint64_t now_ns);
   void write_all(std::uint64_t now_ns);
 
   // As of the last writing.
@@ -37,6 +39,7 @@ class AllocationWriter {
   capture::Allocations::Totals totals_{};
   std::uint64_t bytes_before_ = 0, moved_bytes_ = 0;  // allocated and freed: until the last writing, between the last two
   std::uint64_t all_ns_ = 0;            // when everything was written last
+  std::uint64_t changed_ns_ = 0;        // when anything was
 };
 
 }  // namespace tailback::engine

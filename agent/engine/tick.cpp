@@ -29,6 +29,7 @@ void Session::after_sample(ThreadBlock& thread) {
       thread_sampler_.sample(now, started_ns_, kThreadBudgetNs);
     }
     if (now - last_second_ns_ >= kSecondNs) every_second(now);
+    else allocation_writer_.write_young(now);
   }
   lock_.unlock();
 }
@@ -44,6 +45,7 @@ void Session::write_calls(ThreadBlock& thread, std::uint64_t end_ticks) {
     last_tick_ns_ = now;
     thread_sampler_.sample(now, started_ns_, kThreadBudgetNs);
     if (now - last_second_ns_ >= kSecondNs) every_second(now);
+    else allocation_writer_.write_young(now);
   }
   lock_.unlock();
 }
@@ -62,6 +64,7 @@ bool Session::tick() {
     }
     drain(now);
     if (now - last_second_ns_ >= kSecondNs) every_second(now);
+    else allocation_writer_.write_young(now);
   }
   last_tick_ns_ = now;
   const bool over = options_.duration_ns && now >= options_.delay_ns + options_.duration_ns;

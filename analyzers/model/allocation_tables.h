@@ -35,6 +35,7 @@ struct AllocationSampleRow {  // estimates from the samples of one stack
 
 struct HeapPoint {
   std::uint64_t t = 0, blocks = 0, bytes = 0, freed_blocks = 0, freed_bytes = 0;
+  std::uint64_t peak_bytes = 0;  // of live bytes, until then
   std::uint64_t live_bytes() const { return bytes > freed_bytes ? bytes - freed_bytes : 0; }
 };
 
@@ -47,7 +48,7 @@ struct AllocationTables {
   std::string allocator;                     // glibc, jemalloc, ...; empty: not known
   std::vector<AllocationSiteRow> sites;      // one for each stack
   std::vector<AllocationSampleRow> samples;  // one for each stack
-  std::vector<HeapPoint> heap;               // ascending in t, about one a second
+  std::vector<HeapPoint> heap;               // ascending in t, about one a second, more in the first seconds
   std::vector<AllocatorPoint> allocator_states;
   std::uint64_t peak_bytes = 0, peak_bound_bytes = 0;  // of live bytes: reached, and not exceeded
   std::uint64_t unknown_frees = 0;

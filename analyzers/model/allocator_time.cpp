@@ -47,7 +47,10 @@ CpuPart part_of(const AllocationWork& work, PatternId pattern) {
 
 AllocationWork allocation_work(std::string_view bare, std::string_view full, std::string_view module) {
   AllocationWork work;
-  work.allocator = match_pattern(bare, module) == PatternId::allocation;
+  const PatternId matched = match_pattern(bare, module);
+  work.library = is_runtime_code(bare, module) || (matched != PatternId::none && pattern(matched).blame == Blame::caller);
+  work.wrapper = !work.library && is_allocation_wrapper(bare);
+  work.allocator = matched == PatternId::allocation;
   work.frees = work.allocator && has_any_of(bare, {"free", "delete", "dalloc", "dealloc"});
   work.grows = is_growth(bare, full) || is_reallocation(bare);
   work.locks = is_lock(bare);
@@ -62,6 +65,26 @@ const AllocationWork& AllocationFrames::of_function(FunctionId function) {
     else if (function) functions_[function].allocator = match_pattern({}, symbols_.module_name(function)) == PatternId::allocation;
   }
   return functions_[function];
+}
+
+// Outward past the program's own names for malloc.
+Responsible AllocationFrames::asking(const Responsible& who) {
+  if (!who.owner || !of_function(who.owner).wrapper) return who;
+  bool inside = true;  // still inward of the wrapper, within the node it was inlined into
+  for (StackId node = who.node; node != 0 && node < recording_.nodes.size(); node = recording_.nodes[node].parent) {
+    if (recording_.nodes[node].kind != 0) continue;
+    const auto frames = symbols_.frames(node);
+    for (const SymbolFrame& frame : frames) {
+      if (inside) {
+        inside = frame.function != who.owner;
+        continue;
+      }
+      const AllocationWork& work = of_function(frame.function);
+      if (!work.wrapper && !work.library) return {frame.function, frames.back().function, who.owner, node, frame.file, frame.line, who.pattern};
+    }
+    inside = false;
+  }
+  return who;
 }
 
 // From the innermost frame outward up to the own function: the outermost call of the allocator says which it is.
@@ -92,7 +115,7 @@ AllocatorTime AllocatorTime::build(const Model& model) {
   const Attribution attribution(model.recording, *model.symbols, model.cpu.stacks);
   AllocationFrames frames(model.recording, *model.symbols);
   for (const StackWeight& weight : model.cpu.stacks) {
-    const Responsible& who = attribution.of(weight.stack);
+    const Responsible who = frames.asking(attribution.of(weight.stack));
     const AllocationWork work = frames.below(who, weight.stack);
     FunctionCost& cost = time.functions[who.owner];
     cost.parts[static_cast<std::size_t>(part_of(work, who.pattern))].add(weight);

@@ -20,6 +20,8 @@ struct AllocationWork {
   bool frees = false;        // of these: the freeing ones
   bool grows = false;        // a container makes room for more, or realloc
   bool locks = false;        // the allocator takes or awaits a lock
+  bool library = false;      // of one function: a library's
+  bool wrapper = false;      // of one function: the program's own name for malloc
 };
 
 // Of one function by its names.
@@ -28,6 +30,8 @@ AllocationWork allocation_work(std::string_view bare_name, std::string_view full
 class AllocationFrames {
  public:
   AllocationFrames(const Recording& recording, const Symbols& symbols) : recording_(recording), symbols_(symbols) {}
+  // Who asks for memory: the caller of a wrapper around malloc, else `who`.
+  Responsible asking(const Responsible& who);
   AllocationWork below(const Responsible& who, StackId stack);
 
  private:

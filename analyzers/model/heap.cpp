@@ -8,6 +8,11 @@ namespace tailback::analyzers {
 
 namespace {
 
+constexpr std::uint64_t kLeft = 1;               // session_end.reason: by exit or _exit
+constexpr std::uint64_t kAtEnd = 100'000'000;    // ns before the end that belong to it
+constexpr double kReleased = 0.98;
+constexpr std::size_t kMostPoints = 128;
+
 double number(std::uint64_t value) { return static_cast<double>(value); }
 
 HeapSite site_of(const AllocationSiteRow& row) {
@@ -35,6 +40,25 @@ void add_sample(HeapSite& site, const AllocationSampleRow& sample, bool exact) {
   if (!exact) site.bytes_deviation = sample.bytes_deviation;
 }
 
+// How many of the points show the program at work: behind them it gave up its memory, and ended.
+std::size_t points_at_work(const Recording& recording, const std::vector<HeapPoint>& points) {
+  std::size_t count = points.size();
+  if (count < 2 || !recording.end || recording.end->reason > kLeft || points.back().t + kAtEnd < recording.end->t) return count;
+  while (count > 1 && number(points[count - 1].live_bytes()) < kReleased * number(points[count - 2].live_bytes())) --count;
+  return count;
+}
+
+void build_series(Heap& heap, const Recording& recording) {
+  const std::vector<HeapPoint>& points = recording.allocations.heap;
+  const std::size_t count = points_at_work(recording, points);
+  if (count < points.size()) heap.released_at_end = number(points[count - 1].live_bytes() - points.back().live_bytes());
+  const std::size_t step = count / kMostPoints + 1;
+  for (std::size_t i = (count + step - 1) % step; i < count; i += step) {  // so that the last one stays
+    heap.times.push_back(number(points[i].t) * 1e-9);
+    heap.live.push_back(number(points[i].live_bytes()));
+  }
+}
+
 }  // namespace
 
 Heap Heap::build(const Recording& recording) {
@@ -57,6 +81,7 @@ Heap Heap::build(const Recording& recording) {
   std::stable_sort(heap.sites.begin(), heap.sites.end(), [](const HeapSite& a, const HeapSite& b) { return a.bytes > b.bytes; });
   heap.peak_bytes = number(tables.peak_bytes);
   heap.peak_bound_bytes = number(tables.peak_bound_bytes);
+  build_series(heap, recording);
   return heap;
 }
 

@@ -39,6 +39,11 @@ class Heap {
   double blocks = 0, bytes = 0, live_bytes = 0, live_blocks = 0;
   double peak_bytes = 0, peak_bound_bytes = 0;  // of live bytes: reached, and not exceeded
   double cost_seconds = 0;       // of all threads
+
+  // What was live over time: at moments at which sums were written, thinned evenly. Without the last ones where the program
+  // gave up its memory in ending: what it does with it while it works ends before.
+  std::vector<double> times, live;  // seconds, bytes
+  double released_at_end = 0;       // bytes that were live at the last of `times` and not any more when the program had ended
 };
 
 }  // namespace tailback::analyzers

@@ -156,4 +156,23 @@ bool is_runtime_code(std::string_view bare, std::string_view module) {
   return starts_with_any(bare, kScopes) || starts_with_any(module, kModules);
 }
 
+bool is_allocation_wrapper(std::string_view bare) {
+  static constexpr std::array<std::string_view, 12> kEnds = {"malloc", "calloc", "realloc", "zalloc", "reallocarray", "memalign", "strdup", "strndup", "memdup", "mem_alloc", "mem_realloc", "mallocz"};
+  static constexpr std::array<std::string_view, 10> kNames = {"alloc", "allocate", "Alloc", "Allocate", "do_allocate", "allocate_raw", "AllocateRaw", "lzma_alloc", "allocate_buffer", "AllocateSlow"};
+  const std::size_t scope = bare.rfind("::");
+  const std::string_view last = scope == std::string_view::npos ? bare : bare.substr(scope + 2);
+  std::string lower(last);
+  std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return std::any_of(kEnds.begin(), kEnds.end(), [&](std::string_view end) { return lower.ends_with(end); }) ||
+         std::find(kNames.begin(), kNames.end(), last) != kNames.end();
+}
+
+bool is_container_code(std::string_view bare) {
+  static constexpr std::array<std::string_view, 26> kContainers = {
+      "std::_Hashtable", "std::__detail::_Map_base", "std::__detail::_Hashtable_alloc", "std::_Rb_tree", "std::__tree", "std::__hash_table", "std::unordered_", "std::map", "std::multimap",
+      "std::set", "std::multiset", "std::list", "std::__list", "std::forward_list", "std::_Fwd_list", "std::deque", "std::_Deque_base", "std::vector", "std::_Vector_base",
+      "std::_List_base", "std::__cxx11::list", "std::__cxx11::_List_base", "std::back_insert_iterator", "std::insert_iterator", "boost::unordered", "absl::"};
+  return starts_with_any(bare, kContainers);
+}
+
 }  // namespace tailback::analyzers

@@ -46,4 +46,10 @@ std::string bare_name(std::string_view demangled);
 // Code of a language's or system's runtime or of a general-purpose library: a finding names its caller instead.
 bool is_runtime_code(std::string_view bare_name, std::string_view module);
 
+// A program's own name for malloc (xmalloc, zcalloc, PyMem_RawRealloc, Arena::Allocate): who calls it is meant.
+bool is_allocation_wrapper(std::string_view bare_name);
+
+// Code of a container that holds blocks of its own (vector, map, list, ...; strings and smart pointers are none).
+bool is_container_code(std::string_view bare_name);
+
 }  // namespace tailback::analyzers

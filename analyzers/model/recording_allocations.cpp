@@ -94,7 +94,7 @@ void RecordingReader::operator()(const trace::HeapState& event) {
   heap.peak_bound_bytes = event.peak_bound_bytes;
   heap.unknown_frees = event.unknown_frees;
   if (heap.heap.size() >= kMostHeapPoints || (!heap.heap.empty() && event.t < heap.heap.back().t)) return ignore();
-  heap.heap.push_back({event.t, event.blocks, event.bytes, event.freed_blocks, event.freed_bytes});
+  heap.heap.push_back({event.t, event.blocks, event.bytes, event.freed_blocks, event.freed_bytes, event.peak_bytes});
 }
 
 void RecordingReader::operator()(const trace::AllocatorState& event) {

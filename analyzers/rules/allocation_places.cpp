@@ -68,7 +68,7 @@ std::vector<AllocationPlace> allocation_places(const Model& model, const WantedS
   AllocationFrames frames(model.recording, *model.symbols);
   std::map<FunctionId, Gathering> by_function;
   for (const HeapSite& site : model.heap.sites) {
-    const Responsible& who = attribution.of(site.stack);
+    const Responsible who = frames.asking(attribution.of(site.stack));
     if (wanted(site, frames.below(who, site.stack))) gather(model, site, who, by_function[who.owner]);
   }
   std::vector<AllocationPlace> places;
@@ -79,13 +79,6 @@ std::vector<AllocationPlace> allocation_places(const Model& model, const WantedS
   }
   std::stable_sort(places.begin(), places.end(), [](const auto& a, const auto& b) { return a.blocks > b.blocks; });
   return places;
-}
-
-std::string bytes_text(double bytes) {
-  static constexpr const char* kUnits[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
-  std::size_t unit = 0;
-  while (bytes >= 1024 && unit + 1 < std::size(kUnits)) bytes /= 1024, ++unit;
-  return (unit ? number_text(bytes) : fmt::format("{:.0f}", bytes)) + " " + kUnits[unit];
 }
 
 std::string count_text(double count) {

@@ -34,7 +34,6 @@ using WantedSite = std::function<bool(const HeapSite& site, const AllocationWork
 // Sites that are wanted, by their function; most blocks first.
 std::vector<AllocationPlace> allocation_places(const Model& model, const WantedSite& wanted);
 
-std::string bytes_text(double bytes);   // "4 KiB", "72 bytes"
 std::string count_text(double count);   // "12 million", "35 thousand", "900"
 // "most have 32 to 256 bytes (median 70)".
 std::string sizes_text(const LogHistogram& sizes);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <string_view>
 
 #include <fmt/format.h>
@@ -40,6 +41,17 @@ std::string duration(double seconds) {
 
 std::string plural(std::uint64_t count, const std::string& noun) { return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s"); }
 
+std::string bytes_text(double bytes) {
+  static constexpr const char* kUnits[] = {"KiB", "MiB", "GiB", "TiB"};
+  if (bytes < 1024) return fmt::format("{:.0f} bytes", bytes);
+  std::size_t unit = 0;
+  for (bytes /= 1024; bytes >= 1023.5 && unit + 1 < std::size(kUnits); ++unit) bytes /= 1024;
+  return fmt::format("{:.{}f} {}", bytes, bytes < 9.95 ? 1 : 0, kUnits[unit]);
+}
+
+std::string each_second(double bytes) { return bytes_text(bytes) + "/s"; }
+
+Evidence bytes_evidence(std::string label, double bytes) { return {std::move(label), bytes, "bytes"}; }
 Evidence seconds_evidence(std::string label, double seconds) { return {std::move(label), seconds, "seconds"}; }
 Evidence fraction_evidence(std::string label, double fraction) { return {std::move(label), fraction, "fraction"}; }
 Evidence count_evidence(std::string label, double count, std::string unit) { return {std::move(label), count, std::move(unit)}; }
@@ -76,6 +88,19 @@ Frame own_frame(const Model& model, StackId stack) {
   for (const Frame& frame : frames)
     if (!is_runtime_code(bare_name(frame.full_name.empty() ? frame.function : frame.full_name), frame.module)) return frame;
   return frames.empty() ? Frame{} : frames.front();
+}
+
+Frame allocating_frame(const Model& model, StackId stack) { return allocating_frame(model.symbols->stack(stack)); }
+
+Frame allocating_frame(const std::vector<Frame>& frames) {
+  const Frame* wrapper = nullptr;
+  for (const Frame& frame : frames) {
+    const std::string name = bare_name(frame.full_name.empty() ? frame.function : frame.full_name);
+    if (is_runtime_code(name, frame.module)) continue;
+    if (!is_allocation_wrapper(name)) return frame;
+    if (!wrapper) wrapper = &frame;
+  }
+  return wrapper ? *wrapper : frames.empty() ? Frame{} : frames.front();
 }
 
 std::string record_again(const Model& model) {

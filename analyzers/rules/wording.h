@@ -13,6 +13,10 @@ std::string percent(double fraction);        // "42 %", "0.4 %"
 std::string duration(double seconds);        // "1.2 s", "35 ms", "60 ns"
 std::string plural(std::uint64_t count, const std::string& noun);  // "3 threads", "1 thread"
 
+std::string bytes_text(double bytes);        // "1.5 MiB", "640 bytes"
+std::string each_second(double bytes);       // "1.5 MiB/s"
+
+Evidence bytes_evidence(std::string label, double bytes);
 Evidence seconds_evidence(std::string label, double seconds);
 Evidence fraction_evidence(std::string label, double fraction);
 Evidence count_evidence(std::string label, double count, std::string unit);
@@ -26,6 +30,10 @@ std::vector<StackEvidence> creator_stack(const Model& model, StackId stack, doub
 Frame frame_at(const Model& model, std::uint64_t address);
 // Innermost frame of a stack that is the program's own code, else its innermost.
 Frame own_frame(const Model& model, StackId stack);
+// The same for an allocation: what stands between the allocator and the program (operator new, containers, the program's own names
+// for malloc) is passed over.
+Frame allocating_frame(const Model& model, StackId stack);
+Frame allocating_frame(const std::vector<Frame>& frames);
 
 // The command that records this program again.
 std::string record_again(const Model& model);

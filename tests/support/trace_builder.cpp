@@ -198,6 +198,7 @@ TraceBuilder& TraceBuilder::run(std::uint64_t thread, double from, double to, st
     entry.system += load.system * cpu;
     entry.waiting += load.waiting * length;
     entry.switches += load.switches_per_second * length;
+    entry.faults += load.faults_per_second * length;
     if (load.sampled && cpu > 0) {
       const double samples = std::max(1.0, std::round(cpu / kSamplePeriod));
       entry.samples += samples;
@@ -215,7 +216,7 @@ void TraceBuilder::write_states(std::uint64_t id, const ThreadLife& life, double
   for (double second = std::floor(life.start); second < end; ++second) {
     if (static_cast<std::size_t>(second) < life.seconds.size()) {
       const Second& now = life.seconds[static_cast<std::size_t>(second)];
-      sum.cpu += now.cpu, sum.system += now.system, sum.waiting += now.waiting, sum.switches += now.switches;
+      sum.cpu += now.cpu, sum.system += now.system, sum.waiting += now.waiting, sum.switches += now.switches, sum.faults += now.faults;
       sum.samples += now.samples, sum.sampled += now.sampled;
     }
     const bool last = second + 1 >= end;
@@ -228,6 +229,7 @@ void TraceBuilder::write_states(std::uint64_t id, const ThreadLife& life, double
     state.user_ns = state.cpu_ns - state.system_ns;
     state.run_delay_ns = nanoseconds(sum.waiting);
     state.voluntary_switches = static_cast<std::uint64_t>(sum.switches);
+    state.minor_faults = static_cast<std::uint64_t>(sum.faults);
     state.samples = static_cast<std::uint64_t>(sum.samples);
     state.sampled_ns = nanoseconds(sum.sampled);
     add(state);
@@ -236,6 +238,7 @@ void TraceBuilder::write_states(std::uint64_t id, const ThreadLife& life, double
 
 void TraceBuilder::write_process(double end) {
   double cpu = 0;
+  std::uint64_t peak = 0;
   for (double second = 0; second <= end; ++second) {
     std::uint64_t alive = 0;
     for (const auto& [id, life] : threads_) {
@@ -244,7 +247,9 @@ void TraceBuilder::write_process(double end) {
       if (before > 0 && before - 1 < life.seconds.size()) cpu += life.seconds[before - 1].cpu;
     }
     const std::uint64_t t = nanoseconds(second);
-    add(trace::ProcessState{.t = t, .rss_bytes = 64 << 20, .rss_peak_bytes = 64 << 20, .virtual_bytes = 128 << 20,
+    const auto resident = resident_ ? static_cast<std::uint64_t>(resident_(second)) : std::uint64_t{64} << 20;
+    peak = std::max(peak, resident);
+    add(trace::ProcessState{.t = t, .rss_bytes = resident, .rss_peak_bytes = peak, .virtual_bytes = 128 << 20,
                             .threads = alive, .user_ns = nanoseconds(cpu)});
     const double busy = std::min(cpu + others_busy_ * cpus_ * second, cpus_ * second);
     add(trace::SystemState{.t = t, .runnable = alive, .busy_ns = nanoseconds(busy),
@@ -252,10 +257,10 @@ void TraceBuilder::write_process(double end) {
   }
 }
 
-TraceBuilder& TraceBuilder::finish(double seconds) {
+TraceBuilder& TraceBuilder::finish(double seconds, std::uint64_t reason) {
   for (const auto& [id, life] : threads_) write_states(id, life, life.end < 0 ? seconds : life.end);
   write_process(seconds);
-  return add(trace::SessionEnd{.t = nanoseconds(seconds)});
+  return add(trace::SessionEnd{.t = nanoseconds(seconds), .reason = reason});
 }
 
 }  // namespace tailback::testing

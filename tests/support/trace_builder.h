@@ -5,6 +5,7 @@
 // threads did, and finish() writes the counters that follow from it. Not for the product; not thread-safe.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -91,6 +92,35 @@ struct TurnSpec {
   double from = 0, to = 1;
 };
 
+using OverTime = std::function<double(double seconds)>;
+
+// What one place allocates: so many blocks until a moment, so many of them freed.
+struct HeapSiteSpec {
+  std::uint64_t stack = 0;
+  double size = 100;             // bytes of a block
+  OverTime blocks, freed;        // cumulative, ascending; freed: none when empty
+  double life = 0;               // seconds, of freed blocks; 0: no samples
+};
+
+struct HeapSpec {
+  double to = 10, every = 0.25;  // seconds; records at each step
+  bool exact = true;
+  double samples_each = 0;       // sampled: mean bytes between samples, for the deviation of the estimates
+  bool released_at_end = false;  // everything is freed at the very end
+  std::vector<HeapSiteSpec> sites;
+};
+
+// Blocks that one place allocates again and again, all freed, as sums and samples at the end of the recording.
+struct ChurnSpec {
+  std::uint64_t stack = 0;
+  double blocks = 0, temporary = 0, reallocations = 0;
+  std::vector<std::pair<double, double>> sizes;  // bytes, part of the blocks
+  double life = 1e-7;                            // seconds
+  double allocate = 30e-9, free = 25e-9;         // seconds inside one call
+  double crossed = 0, moved_bytes = 0;           // blocks freed by another thread; bytes copied by realloc
+  double samples = 1000;
+};
+
 class TraceBuilder {
  public:
   // A recording of `program` on `cpus` CPUs. The main thread (1) exists from the start.
@@ -123,6 +153,7 @@ class TraceBuilder {
     double busy = 1, waiting = 0, system = 0;
     double switches_per_second = 0;  // voluntary ones
     bool sampled = true;             // false: the CPU time has no stacks
+    double faults_per_second = 0;    // minor ones
   };
   TraceBuilder& run(std::uint64_t thread, double from, double to, std::uint64_t stack, Load load);
   TraceBuilder& run(std::uint64_t thread, double from, double to, std::uint64_t stack) { return run(thread, from, to, stack, Load{}); }
@@ -137,16 +168,21 @@ class TraceBuilder {
     return calls({.thread = thread, .call = trace::Call::fsync, .object = file, .stack = stack, .calls = count, .each = each, .to = to});
   }
   TraceBuilder& turns(std::uint64_t endpoint, const TurnSpec& spec);
+  TraceBuilder& heap(const HeapSpec& spec);
+  TraceBuilder& churn(double at, const ChurnSpec& spec);
+  // Resident bytes over time; 64 MiB if never said.
+  TraceBuilder& resident(OverTime bytes) { resident_ = std::move(bytes); return *this; }
   // CPUs of the machine kept busy by others, 0..1 of all.
   TraceBuilder& others_busy(double fraction) { others_busy_ = fraction; return *this; }
 
   // Writes counters second by second up to `seconds` and the end of the session; then image_bytes() is the whole file.
-  TraceBuilder& finish(double seconds);
+  // `reason` as in session_end.
+  TraceBuilder& finish(double seconds, std::uint64_t reason = 0);
   std::vector<std::uint8_t> image_bytes(bool ended = true) const { return image_.image(ended); }
   void write(const std::string& path) const { write_file(path, image_.image()); }
 
  private:
-  struct Second { double cpu = 0, system = 0, waiting = 0, switches = 0, samples = 0, sampled = 0; };
+  struct Second { double cpu = 0, system = 0, waiting = 0, switches = 0, faults = 0, samples = 0, sampled = 0; };
   struct ThreadLife {
     double start = 0, end = -1;
     std::vector<Second> seconds;
@@ -160,6 +196,7 @@ class TraceBuilder {
   DumpImage image_;
   unsigned cpus_;
   double others_busy_ = 0;
+  OverTime resident_;
   std::map<std::string, FunctionSpec> functions_;
   std::map<std::string, std::uint64_t> addresses_;
   std::map<std::string, Module> modules_;

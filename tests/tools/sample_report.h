@@ -84,6 +84,26 @@ inline analyzers::IoRow io_row(std::string name, std::string kind, std::string c
   return row;
 }
 
+inline analyzers::AllocationRow allocation_row(std::string function, double blocks, double bytes, double live, double peak) {
+  analyzers::AllocationRow row;
+  row.culprit = frame(std::move(function), "src/parser.cc", 120, "planner");
+  row.blocks = blocks, row.bytes = bytes, row.bytes_deviation = bytes / 30, row.live_bytes = live, row.live_blocks = live / 64, row.peak_bytes = peak;
+  row.temporary = blocks / 2, row.reallocations = blocks / 10, row.cost_seconds = blocks * 40e-9, row.samples = 900;
+  row.frames = {frame("operator new(unsigned long)", "", 0, "libstdc++.so.6"), row.culprit};
+  return row;
+}
+
+inline analyzers::Allocations sample_allocations() {
+  analyzers::Allocations heap;
+  heap.known = true;
+  heap.allocator = "glibc";
+  heap.blocks = 9.6e6, heap.bytes = 1.9e9, heap.bytes_deviation = 3.2e7, heap.live_blocks = 120000, heap.live_bytes = 4.1e7, heap.peak_bytes = 1.3e8, heap.peak_bound_bytes = 1.35e8;
+  heap.cost_seconds = 0.62, heap.cost_fraction = 0.031, heap.unknown_frees = 12;
+  heap.live = {{1, 2.2e7}, {2, 1.2e8}, {12.5, 4.1e7}};
+  heap.sites = {allocation_row("parse_line", 9e6, 1.7e9, 1.2e6, 2.5e6), allocation_row("load_map", 4e5, 1.6e8, 3.9e7, 1.2e8), allocation_row("main", 12, 3000, 0, 3000)};
+  return heap;
+}
+
 inline analyzers::Report full_report() {
   analyzers::Report report;
   report.target = {{"./planner", "--input", "cities.csv"}, 4001, 0, "2026-01-01T00:00:00Z", 12.5, 2, "build-host", true};
@@ -100,6 +120,7 @@ inline analyzers::Report full_report() {
   report.io = {io_row("/var/lib/planner/routes.journal", "file", "fdatasync", 2050, 0, 4.1, 0.0019, 0.0041),
                io_row("10.0.0.17:5432", "tcp_peer", "recv", 1200, 5 << 20, 0.35, 0.00025, 0.0021),
                io_row("", "pipe", "write", 300000, 14400000, 0.2, 6e-7, 9e-7)};
+  report.allocations = sample_allocations();
   report.rules = {{"cpu-hotspot", analyzers::RuleOutcome::found, ""},
                   {"cpu-spin", analyzers::RuleOutcome::fine,
                    "no thread was busy in a loop that only waits; the longest was 0.2 % of its CPU time"},
@@ -133,6 +154,8 @@ inline analyzers::Report hostile_report() {
       for (analyzers::Frame& frame : stack.frames) frame.function = frame.full_name = frame.module = hostile;
   }
   for (analyzers::ThreadRow& row : report.threads) row.name = hostile;
+  for (analyzers::AllocationRow& row : report.allocations.sites) row.culprit.function = row.culprit.module = hostile;
+  report.allocations.allocator = hostile, report.allocations.cost_seconds = 0.0 / 0.0;
   for (analyzers::IoRow& row : report.io) row.name = row.kind = row.operations[0].call = hostile;
   report.rules[1].detail = hostile;
   report.recording.notes = {hostile};

@@ -146,6 +146,42 @@ Json io_json(const IoRow& row) {
   return json;
 }
 
+Json site_json(const AllocationRow& row) {
+  return {{"culprit", culprit_json(row.culprit)},
+          {"blocks", number(row.blocks)},
+          {"bytes", number(row.bytes)},
+          {"bytes_deviation", number(row.bytes_deviation)},
+          {"live_blocks", number(row.live_blocks)},
+          {"live_bytes", number(row.live_bytes)},
+          {"peak_bytes", number(row.peak_bytes)},
+          {"temporary_blocks", number(row.temporary)},
+          {"reallocations", number(row.reallocations)},
+          {"cost_seconds", number(row.cost_seconds)},
+          {"samples", row.samples},
+          {"frames", frames_json(row.frames)}};
+}
+
+Json allocations_json(const Allocations& heap) {
+  if (!heap.known) return Json::object();
+  Json json = {{"mode", heap.exact ? "exact" : "sampled"},
+               {"allocator", text(heap.allocator)},
+               {"blocks", number(heap.blocks)},
+               {"bytes", number(heap.bytes)},
+               {"bytes_deviation", number(heap.bytes_deviation)},
+               {"live_blocks", number(heap.live_blocks)},
+               {"live_bytes", number(heap.live_bytes)},
+               {"peak_bytes", number(heap.peak_bytes)},
+               {"peak_bound_bytes", number(heap.peak_bound_bytes)},
+               {"cost_seconds", number(heap.cost_seconds)},
+               {"cost_fraction", number(heap.cost_fraction)},
+               {"unknown_frees", heap.unknown_frees},
+               {"live", Json::array()},
+               {"sites", Json::array()}};
+  for (const LiveLevel& level : heap.live) json["live"].push_back({{"seconds", number(level.seconds)}, {"bytes", number(level.bytes)}});
+  for (const AllocationRow& row : heap.sites) json["sites"].push_back(site_json(row));
+  return json;
+}
+
 Json thread_json(const ThreadRow& row) {
   Json json = {{"id", row.id},
                {"tid", row.tid},
@@ -199,7 +235,7 @@ std::string json_report(const Report& report) {
   json["threads"] = Json::array();
   for (const ThreadRow& row : report.threads) json["threads"].push_back(thread_json(row));
   for (const char* list : {"pools", "locks", "pauses"}) json[list] = Json::array();
-  json["allocations"] = Json::object();
+  json["allocations"] = allocations_json(report.allocations);
   json["waiting"] = waiting_json(report.waiting);
   json["io"] = Json::array();
   for (const IoRow& row : report.io) json["io"].push_back(io_json(row));

@@ -11,6 +11,8 @@ TEST(BareName, DropsWhatVariesBetweenInstances) {
   EXPECT_EQ(bare_name("std::ostream& std::ostream::_M_insert<long>(long)"), "std::ostream::_M_insert");
   EXPECT_EQ(bare_name("std::basic_ostream<char, T>& std::operator<< <std::char_traits<char> >(std::basic_ostream<char, T>&, char const*)"), "std::operator<<");
   EXPECT_EQ(bare_name("bool __gnu_cxx::operator==<char*>(x)"), "__gnu_cxx::operator==");
+  EXPECT_EQ(bare_name("<alloc::vec::Vec<u8> as core::iter::traits::collect::Extend<&u8>>::extend"), "alloc::vec::Vec::extend");
+  EXPECT_EQ(bare_name("<alloc::raw_vec::RawVec<u8>>::grow_one"), "alloc::raw_vec::RawVec::grow_one");
   EXPECT_EQ(bare_name("(anonymous namespace)::Parser::operator()(int) const"), "{anonymous}::Parser::operator()");
   EXPECT_EQ(bare_name("operator new(unsigned long)"), "operator new");
   EXPECT_EQ(bare_name("Holder::operator bool() const"), "Holder::operator bool");
@@ -55,6 +57,19 @@ TEST(RuntimeCode, IsNotTheProgramsOwn) {
   EXPECT_TRUE(is_runtime_code("", "[vdso]"));
   EXPECT_FALSE(is_runtime_code("Registry::update", "program"));
   EXPECT_FALSE(is_runtime_code("standard::convert", "libstandard.so"));
+}
+
+TEST(Patterns, OwnNamesForMallocArePassedOver) {
+  for (const char* name : {"xmalloc", "PyMem_RawCalloc", "sqlite3Malloc", "Perl_safesysrealloc", "jv_mem_alloc", "xstrdup", "llvm::BumpPtrAllocatorImpl::Allocate", "pool::allocate"})
+    EXPECT_TRUE(is_allocation_wrapper(name)) << name;
+  for (const char* name : {"read_request", "Allocations::count", "parse", "allocate_everything_twice", "mallocate_ui", "table_alloc_row"})
+    EXPECT_FALSE(is_allocation_wrapper(name)) << name;
+}
+
+TEST(Patterns, ContainersHoldBlocksStringsDoNot) {
+  for (const char* name : {"std::_Hashtable::_M_emplace", "std::vector::_M_realloc_insert", "std::map::operator[]", "std::_Rb_tree::_M_create_node", "std::deque::push_back"})
+    EXPECT_TRUE(is_container_code(name)) << name;
+  for (const char* name : {"std::basic_string::_M_create", "std::make_unique", "std::__new_allocator::allocate", "mapping::insert"}) EXPECT_FALSE(is_container_code(name)) << name;
 }
 
 }  // namespace

@@ -23,6 +23,7 @@ inline std::unique_ptr<analyzers::Model> model_of(const TraceBuilder& builder) {
   model->cpu = analyzers::CpuProfile::build(model->recording, *model->symbols);
   model->timeline = analyzers::Timeline::build(model->recording);
   model->waits = analyzers::Waits::build(model->recording, model->timeline);
+  model->heap = analyzers::Heap::build(model->recording);
   return model;
 }
 
