@@ -147,7 +147,7 @@ std::string bare_name(std::string_view demangled) {
 
 bool is_runtime_code(std::string_view bare, std::string_view module) {
   // Rust's core and alloc by their modules: programs in C++ have namespaces of these names.
-  static constexpr std::array<std::string_view, 29> kScopes = {
+  static constexpr std::array<std::string_view, 30> kScopes = {"__lll_",
       "core::ptr::", "core::slice::", "core::iter::", "core::ops::", "core::str::", "core::fmt::", "core::option::", "core::result::",
       "alloc::vec::", "alloc::raw_vec::", "alloc::string::", "alloc::alloc::", "alloc::slice::",
       "_mm_", "_mm256_", "std::", "__gnu_cxx::", "__cxxabiv1::", "boost::", "fmt::", "absl::", "tbb::", "__cxa_", "_Unwind_", "operator new", "operator delete", "__gnu_", "abi::", "__gthread"};
