@@ -36,6 +36,7 @@ bool one_cause(const Finding& a, const Finding& b) {
   const RuleNature first = nature_of_rule(a.rule), second = nature_of_rule(b.rule);
   if (a.rule == b.rule || first.aspect >= RuleNature::own || first.aspect != second.aspect) return false;
   if (first.whole_process && second.whole_process) return true;
+  if (first.by_part != second.by_part && same_place(a, b)) return true;  // what a function allocates is part of what it does
   if (has_samples(a) && has_samples(b)) return std::max(shared_samples(a, b), shared_samples(b, a)) >= kSameSamples;
   const double shared = has_samples(a) ? shared_samples(a, b) : shared_samples(b, a);
   return shared >= kSameSamples || (!has_samples(a) && !has_samples(b) && same_place(a, b));
@@ -49,7 +50,7 @@ bool says_more(const Finding& a, const Finding& b) {
 // The specific finding explains only some of the time that the other one does: its remedy would leave the rest.
 bool is_small_part(const Finding& specific, const Finding& whole) {
   constexpr double kMostOfIt = 0.75;
-  return nature_of_rule(specific.rule).by_part && specific.cpu_seconds < kMostOfIt * whole.cpu_seconds;
+  return nature_of_rule(specific.rule).by_part && !nature_of_rule(whole.rule).by_part && specific.cpu_seconds < kMostOfIt * whole.cpu_seconds;
 }
 
 void absorb(Finding& into, const Finding& from) {

@@ -56,8 +56,8 @@ Contention contention_of(const Model& model, const AllocatorTime& time, const st
     found.place = place;
   }
   found.crossed = sampled > 0 ? crossed / sampled : 0;
-  found.waiting = std::max(0.0, found.in_calls - found.cpu * stretch_of(model));
   found.by_thread = cpu_seconds_at(model, stack_set(model, {&time.allocator}));
+  found.waiting = std::max(0.0, found.in_calls - found.cpu * stretch_of(model));
   for (const auto& [thread, seconds] : found.by_thread) found.threads += seconds >= kTakesPart * found.cpu;
   return found;
 }

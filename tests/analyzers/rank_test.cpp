@@ -136,6 +136,14 @@ TEST(Merge, OfTemporariesAndCopiesTheOneThatExplainsMoreStays) {
   EXPECT_THAT(absorbed(merge_same_cause(more)), ElementsAre("memory-temporary-allocations into cpu-hotspot"));
 }
 
+TEST(Merge, WhatAFunctionAllocatesIsPartOfWhatItDoes) {
+  std::vector<Finding> findings = {finding("cpu-hotspot", Severity::high, 0.9, 1, {stack("cpu", 9, {"compile", "is_setting", "main"})}),
+                                   finding("memory-temporary-allocations", Severity::medium, 0.2, 1, {stack("cpu", 2, {"malloc", "is_setting", "main"})})};
+  for (Finding& each : findings) each.culprit.function = "is_setting";
+  findings[0].cpu_seconds = 9, findings[1].cpu_seconds = 2;
+  EXPECT_THAT(absorbed(merge_same_cause(findings)), ElementsAre("memory-temporary-allocations into cpu-hotspot"));
+}
+
 TEST(Merge, EveryRuleHasANature) {
   for (const auto& rule : registry()) EXPECT_NE(nature_of_rule(rule.id).aspect, RuleNature::other) << rule.id;
   EXPECT_EQ(nature_of_rule("no such rule").aspect, RuleNature::other);
