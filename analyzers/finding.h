@@ -50,6 +50,7 @@ struct Finding {
   std::string title;       // one sentence with the number that matters
   double confidence = 0;   // 0..1
   Gain gain;
+  double cpu_seconds = 0;  // CPU time that it explains, where rules that see the same time are told apart by that; 0: not known
   Frame culprit;
   std::string cause;       // only for rule pause
   std::vector<Evidence> evidence;

@@ -36,6 +36,7 @@ bool one_cause(const Finding& a, const Finding& b) {
   const RuleNature first = nature_of_rule(a.rule), second = nature_of_rule(b.rule);
   if (a.rule == b.rule || first.aspect >= RuleNature::own || first.aspect != second.aspect) return false;
   if (first.whole_process && second.whole_process) return true;
+  if (first.by_part != second.by_part && same_place(a, b)) return true;  // what a function allocates is part of what it does
   if (has_samples(a) && has_samples(b)) return std::max(shared_samples(a, b), shared_samples(b, a)) >= kSameSamples;
   const double shared = has_samples(a) ? shared_samples(a, b) : shared_samples(b, a);
   return shared >= kSameSamples || (!has_samples(a) && !has_samples(b) && same_place(a, b));
@@ -44,6 +45,12 @@ bool one_cause(const Finding& a, const Finding& b) {
 bool says_more(const Finding& a, const Finding& b) {
   const int first = nature_of_rule(a.rule).specificity, second = nature_of_rule(b.rule).specificity;
   return std::tie(second, b.severity) < std::tie(first, a.severity);
+}
+
+// The specific finding explains only some of the time that the other one does: its remedy would leave the rest.
+bool is_small_part(const Finding& specific, const Finding& whole) {
+  constexpr double kMostOfIt = 0.75;
+  return nature_of_rule(specific.rule).by_part && !nature_of_rule(whole.rule).by_part && specific.cpu_seconds < kMostOfIt * whole.cpu_seconds;
 }
 
 void absorb(Finding& into, const Finding& from) {
@@ -64,6 +71,11 @@ RuleNature nature_of_rule(const std::string& rule) {
       {"cpu-oversubscription", {RuleNature::threads, 1, true}},
       {"cpu-single-threaded", {RuleNature::division, 0}},
       {"cpu-load-imbalance", {RuleNature::division, 1}},
+      {"memory-allocation-hotspot", {RuleNature::work, 3, false, true}},
+      {"memory-temporary-allocations", {RuleNature::work, 4, false, true}},
+      {"memory-realloc-growth", {RuleNature::work, 5, false, true}},
+      {"memory-page-fault-storm", {RuleNature::work, 6, false, true}},
+      {"memory-allocator-contention", {RuleNature::work, 7, false, true}},
       {"io-blocking", {RuleNature::transfer, 0}},
       {"io-small-operations", {RuleNature::transfer, 1}},
       {"io-repeated-read", {RuleNature::transfer, 2}},
@@ -98,6 +110,12 @@ std::vector<Absorbed> merge_same_cause(std::vector<Finding>& findings) {
   std::stable_sort(findings.begin(), findings.end(), says_more);
   std::vector<Finding> kept;
   for (Finding& finding : findings) {
+    std::erase_if(kept, [&](const Finding& other) {
+      if (!one_cause(other, finding) || !is_small_part(other, finding)) return false;
+      absorbed.push_back({other.rule, finding.rule});
+      absorb(finding, other);
+      return true;
+    });
     const auto cause = std::find_if(kept.begin(), kept.end(), [&](const Finding& other) { return one_cause(other, finding); });
     if (cause == kept.end()) {
       kept.push_back(std::move(finding));

@@ -14,6 +14,7 @@ struct RuleNature {
   enum Aspect { work, threads, division, transfer, own, other } aspect = other;  // own: what no other rule's remedy changes
   int specificity = 0;
   bool whole_process = false;  // the cause is no single place: two such findings of one aspect always have one cause
+  bool by_part = false;        // part of the work of its culprit: stays only where it explains most of the CPU time that a finding about all of it does
 };
 RuleNature nature_of_rule(const std::string& rule);
 

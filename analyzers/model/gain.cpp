@@ -17,23 +17,6 @@ struct Share {
   double seconds = 0;  // CPU time in question, scaled to the thread's clock
 };
 
-// CPU seconds of each thread at the stacks; thread 0 holds the short-lived ones.
-std::map<ThreadId, double> seconds_at(const Model& model, const std::vector<bool>& stacks, double& total) {
-  std::map<ThreadId, double> at, all;
-  for (const CpuRow& row : model.recording.cpu) {
-    const double seconds = static_cast<double>(row.weight_ns) * 1e-9;
-    all[row.thread] += seconds;
-    if (row.stack < stacks.size() && stacks[row.stack]) at[row.thread] += seconds;
-  }
-  for (const ThreadLoad& load : thread_loads(model)) {
-    const auto sampled = all.find(load.id);
-    if (sampled != all.end() && sampled->second > 0 && load.cpu > sampled->second) at[load.id] *= load.cpu / sampled->second;
-  }
-  total = 0;
-  for (const auto& [thread, seconds] : at) total += seconds;
-  return at;
-}
-
 Gain with(const Removable& part, double low_share, double share, double high_share, const char* metric) {
   Gain gain;
   gain.metric = metric;
@@ -101,10 +84,28 @@ Gain bounded(Gain gain) {
 
 double amdahl_saving(double serial, double cpus) { return cpus > 1 ? serial * (1 - 1 / cpus) : 0; }
 
+ThreadSeconds cpu_seconds_at(const Model& model, const std::vector<bool>& stacks) {
+  ThreadSeconds at, all;
+  for (const CpuRow& row : model.recording.cpu) {
+    const double seconds = static_cast<double>(row.weight_ns) * 1e-9;
+    all[row.thread] += seconds;
+    if (row.stack < stacks.size() && stacks[row.stack]) at[row.thread] += seconds;
+  }
+  for (const ThreadLoad& load : thread_loads(model)) {
+    const auto sampled = all.find(load.id);
+    if (sampled != all.end() && sampled->second > 0 && load.cpu > sampled->second) at[load.id] *= load.cpu / sampled->second;
+  }
+  return at;
+}
+
 Gain gain_of_cpu_time(const Model& model, const std::vector<bool>& stacks, const Removable& part) {
+  return gain_of_cpu_seconds(model, cpu_seconds_at(model, stacks), part);
+}
+
+Gain gain_of_cpu_seconds(const Model& model, const ThreadSeconds& at, const Removable& part) {
   const double wall = std::max(model.timeline.wall_seconds, 1e-9);
   double total = 0;
-  const std::map<ThreadId, double> at = seconds_at(model, stacks, total);
+  for (const auto& [thread, seconds] : at) total += seconds;
   std::vector<Share> shares, busy;
   for (const ThreadLoad& load : thread_loads(model)) {
     const auto seconds = at.find(load.id);

@@ -113,7 +113,21 @@ PatternId match_pattern(std::string_view bare, std::string_view module) {
   return PatternId::none;
 }
 
+// Rust: "<alloc::vec::Vec<u8> as core::iter::Extend>::extend" and "<alloc::raw_vec::RawVec<u8>>::grow_one" -> the type and what follows.
+std::string without_qualified_self(std::string_view name) {
+  int depth = 0;
+  for (std::size_t at = 0; at < name.size(); ++at) {
+    depth += name[at] == '<' ? 1 : name[at] == '>' && (at == 0 || name[at - 1] != '-') ? -1 : 0;
+    if (depth > 0) continue;
+    std::string_view self = name.substr(1, at - 1);
+    if (const std::size_t as = self.find(" as "); as != std::string_view::npos) self = self.substr(0, as);
+    return std::string(self) + std::string(name.substr(at + 1));
+  }
+  return std::string(name);
+}
+
 std::string bare_name(std::string_view demangled) {
+  if (demangled.starts_with('<') && !demangled.starts_with("<unknown")) return bare_name(without_qualified_self(demangled));
   std::string name = without_groups(demangled);
   for (const std::string_view suffix : {" const", " volatile", " &&", " &", " [clone"}) {
     const std::size_t at = name.find(suffix);
@@ -132,7 +146,10 @@ std::string bare_name(std::string_view demangled) {
 }
 
 bool is_runtime_code(std::string_view bare, std::string_view module) {
-  static constexpr std::array<std::string_view, 16> kScopes = {
+  // Rust's core and alloc by their modules: programs in C++ have namespaces of these names.
+  static constexpr std::array<std::string_view, 30> kScopes = {"__lll_",
+      "core::ptr::", "core::slice::", "core::iter::", "core::ops::", "core::str::", "core::fmt::", "core::option::", "core::result::",
+      "alloc::vec::", "alloc::raw_vec::", "alloc::string::", "alloc::alloc::", "alloc::slice::",
       "_mm_", "_mm256_", "std::", "__gnu_cxx::", "__cxxabiv1::", "boost::", "fmt::", "absl::", "tbb::", "__cxa_", "_Unwind_", "operator new", "operator delete", "__gnu_", "abi::", "__gthread"};
   static constexpr std::array<std::string_view, 15> kModules = {
       "libc.so", "libc-2", "libm.so", "libm-2", "libpthread", "librt.", "libdl.", "libstdc++", "libc++", "libgcc_s", "ld-linux", "ld-2", "[vdso]", "linux-vdso", "libgomp"};

@@ -129,6 +129,7 @@ Finding finding_of(const Model& model, const CpuSite& site) {
   finding.title = title_of(model, site);
   finding.confidence = std::min(confidence_of(site, rescan, by_name), 0.95);
   finding.gain = gain_of(model, site);
+  finding.cpu_seconds = static_cast<double>(site.pattern_ns) * 1e-9;
   finding.culprit = site.culprit;
   finding.evidence = evidence_of(model, site, rescan);
   finding.stacks = cpu_stacks(model, site.stacks, 3);

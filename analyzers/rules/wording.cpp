@@ -34,9 +34,9 @@ std::string percent(double fraction) {
 std::string duration(double seconds) {
   if (seconds >= 10) return fmt::format("{:.0f} s", seconds);
   if (seconds >= 1) return fmt::format("{:.1f} s", seconds);
-  const bool ms = seconds >= 0.9995e-3;
-  const double value = seconds * (ms ? 1e3 : 1e6);
-  return fmt::format("{:.{}f} {}", value, value < 9.95 && std::fabs(value - std::round(value)) >= 0.05 ? 1 : 0, ms ? "ms" : "us");
+  const bool ms = seconds >= 0.9995e-3, us = seconds >= 0.9995e-6 || seconds <= 0;
+  const double value = seconds * (ms ? 1e3 : us ? 1e6 : 1e9);
+  return fmt::format("{:.{}f} {}", value, value < 9.95 && std::fabs(value - std::round(value)) >= 0.05 ? 1 : 0, ms ? "ms" : us ? "us" : "ns");
 }
 
 std::string plural(std::uint64_t count, const std::string& noun) { return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s"); }

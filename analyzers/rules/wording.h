@@ -10,7 +10,7 @@
 namespace tailback::analyzers {
 
 std::string percent(double fraction);        // "42 %", "0.4 %"
-std::string duration(double seconds);        // "1.2 s", "35 ms"
+std::string duration(double seconds);        // "1.2 s", "35 ms", "60 ns"
 std::string plural(std::uint64_t count, const std::string& noun);  // "3 threads", "1 thread"
 
 std::string bytes_text(double bytes);        // "1.5 MiB", "640 bytes"

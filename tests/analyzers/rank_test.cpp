@@ -123,6 +123,27 @@ TEST(Merge, SmallReadsOfAFileThatIsReadAgainAndAgainAreOneCause) {
   EXPECT_THAT(findings, SizeIs(2));
 }
 
+TEST(Merge, OfTemporariesAndCopiesTheOneThatExplainsMoreStays) {
+  const auto both = [](double hotspot_seconds) {
+    const auto samples = stack("cpu", 4, {"malloc", "parse", "main"});
+    std::vector<Finding> findings = {finding("cpu-hotspot", Severity::high, 0.5, 1, {samples}), finding("memory-temporary-allocations", Severity::medium, 0.5, 1, {samples})};
+    findings[0].cpu_seconds = hotspot_seconds, findings[1].cpu_seconds = 4;
+    return findings;
+  };
+  std::vector<Finding> same = both(4), more = both(8);
+  EXPECT_THAT(absorbed(merge_same_cause(same)), ElementsAre("cpu-hotspot into memory-temporary-allocations"));
+  EXPECT_EQ(same[0].severity, Severity::high);
+  EXPECT_THAT(absorbed(merge_same_cause(more)), ElementsAre("memory-temporary-allocations into cpu-hotspot"));
+}
+
+TEST(Merge, WhatAFunctionAllocatesIsPartOfWhatItDoes) {
+  std::vector<Finding> findings = {finding("cpu-hotspot", Severity::high, 0.9, 1, {stack("cpu", 9, {"compile", "is_setting", "main"})}),
+                                   finding("memory-temporary-allocations", Severity::medium, 0.2, 1, {stack("cpu", 2, {"malloc", "is_setting", "main"})})};
+  for (Finding& each : findings) each.culprit.function = "is_setting";
+  findings[0].cpu_seconds = 9, findings[1].cpu_seconds = 2;
+  EXPECT_THAT(absorbed(merge_same_cause(findings)), ElementsAre("memory-temporary-allocations into cpu-hotspot"));
+}
+
 TEST(Merge, EveryRuleHasANature) {
   for (const auto& rule : registry()) EXPECT_NE(nature_of_rule(rule.id).aspect, RuleNature::other) << rule.id;
   EXPECT_EQ(nature_of_rule("no such rule").aspect, RuleNature::other);

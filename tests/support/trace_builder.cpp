@@ -198,6 +198,7 @@ TraceBuilder& TraceBuilder::run(std::uint64_t thread, double from, double to, st
     entry.system += load.system * cpu;
     entry.waiting += load.waiting * length;
     entry.switches += load.switches_per_second * length;
+    entry.faults += load.faults_per_second * length;
     if (load.sampled && cpu > 0) {
       const double samples = std::max(1.0, std::round(cpu / kSamplePeriod));
       entry.samples += samples;
@@ -215,7 +216,7 @@ void TraceBuilder::write_states(std::uint64_t id, const ThreadLife& life, double
   for (double second = std::floor(life.start); second < end; ++second) {
     if (static_cast<std::size_t>(second) < life.seconds.size()) {
       const Second& now = life.seconds[static_cast<std::size_t>(second)];
-      sum.cpu += now.cpu, sum.system += now.system, sum.waiting += now.waiting, sum.switches += now.switches;
+      sum.cpu += now.cpu, sum.system += now.system, sum.waiting += now.waiting, sum.switches += now.switches, sum.faults += now.faults;
       sum.samples += now.samples, sum.sampled += now.sampled;
     }
     const bool last = second + 1 >= end;
@@ -228,6 +229,7 @@ void TraceBuilder::write_states(std::uint64_t id, const ThreadLife& life, double
     state.user_ns = state.cpu_ns - state.system_ns;
     state.run_delay_ns = nanoseconds(sum.waiting);
     state.voluntary_switches = static_cast<std::uint64_t>(sum.switches);
+    state.minor_faults = static_cast<std::uint64_t>(sum.faults);
     state.samples = static_cast<std::uint64_t>(sum.samples);
     state.sampled_ns = nanoseconds(sum.sampled);
     add(state);

@@ -110,6 +110,17 @@ struct HeapSpec {
   std::vector<HeapSiteSpec> sites;
 };
 
+// Blocks that one place allocates again and again, all freed, as sums and samples at the end of the recording.
+struct ChurnSpec {
+  std::uint64_t stack = 0;
+  double blocks = 0, temporary = 0, reallocations = 0;
+  std::vector<std::pair<double, double>> sizes;  // bytes, part of the blocks
+  double life = 1e-7;                            // seconds
+  double allocate = 30e-9, free = 25e-9;         // seconds inside one call
+  double crossed = 0, moved_bytes = 0;           // blocks freed by another thread; bytes copied by realloc
+  double samples = 1000;
+};
+
 class TraceBuilder {
  public:
   // A recording of `program` on `cpus` CPUs. The main thread (1) exists from the start.
@@ -142,6 +153,7 @@ class TraceBuilder {
     double busy = 1, waiting = 0, system = 0;
     double switches_per_second = 0;  // voluntary ones
     bool sampled = true;             // false: the CPU time has no stacks
+    double faults_per_second = 0;    // minor ones
   };
   TraceBuilder& run(std::uint64_t thread, double from, double to, std::uint64_t stack, Load load);
   TraceBuilder& run(std::uint64_t thread, double from, double to, std::uint64_t stack) { return run(thread, from, to, stack, Load{}); }
@@ -157,6 +169,7 @@ class TraceBuilder {
   }
   TraceBuilder& turns(std::uint64_t endpoint, const TurnSpec& spec);
   TraceBuilder& heap(const HeapSpec& spec);
+  TraceBuilder& churn(double at, const ChurnSpec& spec);
   // Resident bytes over time; 64 MiB if never said.
   TraceBuilder& resident(OverTime bytes) { resident_ = std::move(bytes); return *this; }
   // CPUs of the machine kept busy by others, 0..1 of all.
@@ -169,7 +182,7 @@ class TraceBuilder {
   void write(const std::string& path) const { write_file(path, image_.image()); }
 
  private:
-  struct Second { double cpu = 0, system = 0, waiting = 0, switches = 0, samples = 0, sampled = 0; };
+  struct Second { double cpu = 0, system = 0, waiting = 0, switches = 0, faults = 0, samples = 0, sampled = 0; };
   struct ThreadLife {
     double start = 0, end = -1;
     std::vector<Second> seconds;

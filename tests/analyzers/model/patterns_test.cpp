@@ -11,6 +11,8 @@ TEST(BareName, DropsWhatVariesBetweenInstances) {
   EXPECT_EQ(bare_name("std::ostream& std::ostream::_M_insert<long>(long)"), "std::ostream::_M_insert");
   EXPECT_EQ(bare_name("std::basic_ostream<char, T>& std::operator<< <std::char_traits<char> >(std::basic_ostream<char, T>&, char const*)"), "std::operator<<");
   EXPECT_EQ(bare_name("bool __gnu_cxx::operator==<char*>(x)"), "__gnu_cxx::operator==");
+  EXPECT_EQ(bare_name("<alloc::vec::Vec<u8> as core::iter::traits::collect::Extend<&u8>>::extend"), "alloc::vec::Vec::extend");
+  EXPECT_EQ(bare_name("<alloc::raw_vec::RawVec<u8>>::grow_one"), "alloc::raw_vec::RawVec::grow_one");
   EXPECT_EQ(bare_name("(anonymous namespace)::Parser::operator()(int) const"), "{anonymous}::Parser::operator()");
   EXPECT_EQ(bare_name("operator new(unsigned long)"), "operator new");
   EXPECT_EQ(bare_name("Holder::operator bool() const"), "Holder::operator bool");
