@@ -10,6 +10,14 @@ namespace {
 constexpr std::size_t kMostAddresses = 1 << 24;
 constexpr std::uint64_t kMostCount = std::uint64_t{1} << 53;  // what a double holds exactly
 
+// The allocator's own frames say nothing about who allocated; there are several at the inner end of each stack.
+bool is_allocator(const Recording& recording, ModuleId module) {
+  if (module == 0) return false;
+  const std::string& path = recording.modules[module - 1].path;
+  const std::string name = path.substr(path.rfind('/') + 1);
+  return name.starts_with("libjemalloc") || name.starts_with("libtcmalloc");
+}
+
 HeapSums estimate(const HeapCounts& counts, double interval, bool totals) {
   const auto number = [](std::uint64_t value) { return static_cast<double>(std::min(value, kMostCount)); };
   const HeapSums live = unsampled(number(counts.live_blocks), number(counts.live_bytes), interval);
@@ -51,7 +59,11 @@ void HeapSamples::finish(RecordingBuilder& build, double interval, bool totals) 
   std::vector<RecordingBuilder::Place> places;
   for (const Sample& sample : samples_) {
     places.clear();
-    for (std::size_t i = 0; i < sample.count; ++i) places.push_back({maps_.find(addresses_[sample.first + i]), addresses_[sample.first + i]});
+    for (std::size_t i = 0; i < sample.count; ++i) {
+      const std::uint64_t address = addresses_[sample.first + i];
+      const ModuleId module = maps_.find(address);
+      if (!places.empty() || !is_allocator(out, module)) places.push_back({module, address});
+    }
     build.add_allocations(build.stack(places), estimate(sample.counts, interval, totals));
   }
   out.allocations.seen = true;

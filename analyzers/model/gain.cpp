@@ -89,6 +89,13 @@ Gain of_waiting_threads(double share, const Removable& part) {
   return gain;
 }
 
+// Of a profile without times of threads.
+Gain of_shares(double share, const Removable& part) {
+  Gain gain = with(part, share, share, share, "cpu_time");
+  gain.how = fmt::format("{} of CPU time is spent here; {} of it can go: {}. What wall time gains the profile does not tell", percent(share), percent(part.expected), part.why);
+  return gain;
+}
+
 }  // namespace
 
 Gain bounded(Gain gain) {
@@ -105,6 +112,8 @@ Gain gain_of_cpu_time(const Model& model, const std::vector<bool>& stacks, const
   const double wall = std::max(model.timeline.wall_seconds, 1e-9);
   double total = 0;
   const std::map<ThreadId, double> at = seconds_at(model, stacks, total);
+  const double share_of_all = total / std::max(static_cast<double>(model.cpu.cpu_ns) * 1e-9, 1e-9);
+  if (!model.recording.source.format.empty()) return bounded(of_shares(share_of_all, part));
   std::vector<Share> shares, busy;
   for (const ThreadLoad& load : thread_loads(model)) {
     const auto seconds = at.find(load.id);
@@ -114,7 +123,7 @@ Gain gain_of_cpu_time(const Model& model, const std::vector<bool>& stacks, const
   if (shares.size() == 1 && model.recording.thread_groups.empty()) return bounded(of_only_thread(shares.front().load, total, wall, part));
   if (busy.size() == 1) return bounded(of_one_busy_thread(busy.front(), total, wall, part));
   if (busy.size() > 1) return bounded(of_busy_threads(busy, wall, model.timeline.cpus, part));
-  return bounded(of_waiting_threads(total / std::max(static_cast<double>(model.cpu.cpu_ns) * 1e-9, 1e-9), part));
+  return bounded(of_waiting_threads(share_of_all, part));
 }
 
 }  // namespace tailback::analyzers
