@@ -9,7 +9,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cstring>
 
 #include "analyzers/foreign/heaptrack_heap.h"
@@ -26,24 +25,6 @@ namespace {
 constexpr std::uint64_t kMillisecond = 1'000'000, kLatest = std::uint64_t{1} << 61;
 constexpr std::size_t kMostStrings = 1 << 22, kMostStringBytes = 256 << 20, kLongestString = 8 << 20;
 constexpr std::uint64_t kOldestFormat = 2, kNewestFormat = 3;
-
-// Value of each hex digit, kNoDigit of all else.
-constexpr std::uint8_t kNoDigit = 0xff;
-constexpr auto kDigits = [] {
-  std::array<std::uint8_t, 256> digits{};
-  digits.fill(kNoDigit);
-  for (unsigned i = 0; i < 10; ++i) digits['0' + i] = static_cast<std::uint8_t>(i);
-  for (unsigned i = 0; i < 6; ++i) digits['a' + i] = static_cast<std::uint8_t>(10 + i);
-  return digits;
-}();
-
-// Stops at the first character that is no digit: the newline at the latest.
-const char* read_hex(const char* at, std::uint64_t& value) {
-  std::uint64_t sum = 0;
-  for (std::uint8_t digit; (digit = kDigits[static_cast<unsigned char>(*at)]) != kNoDigit; ++at) sum = sum << 4 | digit;
-  value = sum;
-  return at;
-}
 
 class Reader {
  public:
@@ -86,22 +67,10 @@ class Reader {
 };
 
 const char* Reader::take(const char* at, const char* end) {
-  while (at < end) {
-    std::uint64_t kind = 0;
-    if (at[0] == '+' && at[1] == ' ') {
-      at = read_hex(at + 2, kind);
-      heap_.allocate(kind);
-    } else if (at[0] == '-' && at[1] == ' ') {
-      at = read_hex(at + 2, kind);
-      heap_.free(kind);
-    } else {
-      const char* after = other(at, end);
-      if (!after) return at;
-      at = after;
-      continue;
-    }
-    if (*at != '\n') at = static_cast<const char*>(std::memchr(at, '\n', static_cast<std::size_t>(end - at)));
-    ++at;
+  while ((at = heap_.take_events(at, end)) < end) {
+    const char* after = other(at, end);
+    if (!after) break;
+    at = after;
   }
   return at;
 }

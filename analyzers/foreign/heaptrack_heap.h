@@ -15,30 +15,9 @@ class HeaptrackHeap {
   // A size allocated by a stack; numbered from 0 in the order of the calls.
   void add_kind(std::uint64_t size, StackId stack);
 
-  void allocate(std::uint64_t kind) {
-    if (kind >= kinds_.size()) return void(++unknown_);
-    Site& site = changing(kinds_[kind].site);
-    const std::uint64_t size = kinds_[kind].size;
-    site.bytes += size;
-    ++site.blocks;
-    last_ = kind;
-    live_ += size;
-    if (live_ <= peak_) return;
-    peak_ = live_;
-    ++peaks_;
-  }
-
-  void free(std::uint64_t kind) {
-    if (kind >= kinds_.size()) return void(++unknown_);
-    Site& site = changing(kinds_[kind].site);
-    const std::uint64_t size = kinds_[kind].size;
-    if (site.freed_blocks == site.blocks || site.bytes - site.freed_bytes < size) return void(++unknown_);
-    site.freed_bytes += size;
-    ++site.freed_blocks;
-    live_ -= size;
-    site.temporary += last_ == kind;
-    last_ = kNoKind;
-  }
+  // Takes the lines of events ("+ KIND", "- KIND") from `at` on, up to the first line that is none; returns where that begins. The text
+  // ends with a newline at `end`.
+  const char* take_events(const char* at, const char* end);
 
   // Time passed; keeps a point of each site's course, the more seldom the longer the run.
   void tick(std::uint64_t t_ns) {
@@ -47,29 +26,31 @@ class HeaptrackHeap {
 
   // The tables; the heap is of no use afterwards.
   void finish(std::uint64_t end_ns, AllocationTables& out);
-  std::uint64_t unknown_events() const { return unknown_; }
+  std::uint64_t unknown_events() const { return sums_.unknown; }
 
  private:
+  static constexpr std::uint64_t kNoKind = ~std::uint64_t{0};
   struct Site {
     std::uint64_t bytes = 0, blocks = 0, freed_bytes = 0, freed_blocks = 0, temporary = 0;
     std::uint64_t at_peak = 0, peak = 0;  // live bytes at the peak of that number
     StackId stack = 0;
     std::uint64_t live() const { return bytes - freed_bytes; }
+    void before_change(std::uint64_t peaks) {
+      if (peak == peaks) return;
+      at_peak = live();
+      peak = peaks;
+    }
   };
   struct Kind {
     std::uint64_t size = 0;
     std::uint32_t site = 0;
   };
-  static constexpr std::uint64_t kNoKind = ~std::uint64_t{0};
-
-  Site& changing(std::uint32_t number) {
-    Site& site = sites_[number];
-    if (site.peak != peaks_) {
-      site.at_peak = site.live();
-      site.peak = peaks_;
-    }
-    return site;
-  }
+  // What changes with each event, apart from the sites: kept in registers while events are taken.
+  struct Sums {
+    std::uint64_t live = 0, peak = 0, peaks = 0, last = kNoKind, unknown = 0;
+  };
+  static void allocate(const Kind& kind, std::uint64_t number, Site& site, Sums& sums);
+  static void free(const Kind& kind, std::uint64_t number, Site& site, Sums& sums);
   void add_points(std::uint64_t t_ns);
 
   std::vector<Kind> kinds_;
@@ -77,7 +58,7 @@ class HeaptrackHeap {
   std::vector<std::vector<LivePoint>> courses_;  // of the sites
   std::vector<std::uint32_t> site_of_stack_;     // number + 1
   std::vector<HeapPoint> heap_;
-  std::uint64_t live_ = 0, peak_ = 0, peaks_ = 0, last_ = kNoKind, unknown_ = 0;
+  Sums sums_;
   std::uint64_t next_point_ = 0, last_point_ = 0;
   std::size_t points_ = 0;
 };

@@ -209,12 +209,12 @@ TEST_F(ExportTest, GoPprofReadsTheHeap) {
   const std::string raw = go_pprof("-raw");
   EXPECT_THAT(raw, HasSubstr("PeriodType: space bytes"));
   EXPECT_THAT(raw, HasSubstr("alloc_objects/count alloc_space/bytes inuse_objects/count inuse_space/bytes[dflt]"));
-  EXPECT_THAT(go_pprof("-top"), HasSubstr("of 3000B total"));
-  EXPECT_THAT(go_pprof("-top -sample_index=alloc_space"), HasSubstr("of 5700B total"));
+  EXPECT_THAT(go_pprof("-top -unit=B"), HasSubstr("of 3000B total"));
+  EXPECT_THAT(go_pprof("-top -unit=B -sample_index=alloc_space"), HasSubstr("of 5700B total"));
   kind_ = "allocs";
   EXPECT_THAT(go_pprof("-raw"), HasSubstr("alloc_objects/count alloc_space/bytes[dflt]"));
   kind_ = "peak";
-  EXPECT_THAT(go_pprof("-top"), HasSubstr("of 4000B total"));
+  EXPECT_THAT(go_pprof("-top -unit=B"), HasSubstr("of 4000B total"));
 }
 
 TEST(Gzip, RoundTrip) {
