@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "analyzers/analyzer.h"
+#include "analyzers/foreign/foreign_profile.h"
 #include "analyzers/rank.h"
 #include "analyzers/summary.h"
 
@@ -43,6 +44,11 @@ void keep_totals(Recording& recording) {
   recording.allocations = {};
 }
 
+Recording read_input(const std::string& path, const ReadOptions& options) {
+  if (auto foreign = read_foreign_profile(path, options)) return std::move(*foreign);
+  return read_recording(path, options);
+}
+
 // Reads all dumps; the one with most CPU time becomes the model's recording. What cannot be read is told by that one.
 void read_all(const std::vector<std::string>& dumps, const AnalysisOptions& options, Model& model) {
   const ReadOptions read = read_options(options);
@@ -51,7 +57,7 @@ void read_all(const std::vector<std::string>& dumps, const AnalysisOptions& opti
   for (const auto& path : dumps) {
     say(options, "reading " + path);
     try {
-      Recording next = read_recording(path, read);
+      Recording next = read_input(path, read);
       if (best && next.whole_cpu_ns > best->whole_cpu_ns) std::swap(*best, next);
       if (!best) {
         best = std::move(next);
@@ -82,11 +88,21 @@ RuleOutcome outcome_of(const RuleInfo& rule, const RuleResult& result) {
   return outcome;
 }
 
+// Why a rule cannot look at a profile of another tool: these hold allocations, or CPU time by stack, and nothing else.
+std::string not_in_source(const Model& model, const RuleInfo& rule) {
+  const Recording& recording = model.recording;
+  if (recording.source.format.empty()) return {};
+  if (rule.category == Category::memory && recording.allocations.seen) return {};
+  if (std::string_view(rule.id) == "cpu-hotspot" && model.cpu.samples) return {};
+  return fmt::format("because a {} holds nothing about it; record with tailback", recording.source.format);
+}
+
 void run_rules(const Model& model, const AnalysisOptions& options, Report& report) {
   for (const RuleInfo& rule : registry()) {
     if (!wanted(options, rule.id)) continue;
     say(options, fmt::format("looking for {}", rule.id));
-    RuleResult result = rule.evaluate(model);
+    const std::string missing = not_in_source(model, rule);
+    RuleResult result = missing.empty() ? rule.evaluate(model) : RuleResult::cannot(missing);
     report.rules.push_back(outcome_of(rule, result));
     for (Finding& finding : result.findings) {
       finding.rule = rule.id;

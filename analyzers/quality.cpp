@@ -37,6 +37,8 @@ double overhead_fraction(const Recording& recording) {
 }
 
 std::string detail_of(const Model& model) {
+  const Source& source = model.recording.source;
+  if (!source.format.empty()) return fmt::format("{}: {}", source.format, source.holds);
   double covered = 0;
   bool everything = false;
   for (const auto& window : model.recording.windows) {
@@ -53,6 +55,10 @@ std::string detail_of(const Model& model) {
 }
 
 void note_end(const Recording& recording, std::vector<std::string>& notes) {
+  if (!recording.source.format.empty()) {
+    if (!recording.complete) notes.push_back(fmt::format("the {} is cut short: what it holds was used", recording.source.format));
+    return;
+  }
   const auto& exit = recording.exit_status;
   const bool killed = exit && !exit->exited;
   const char* name = killed ? sigabbrev_np(static_cast<int>(exit->status & 0x7f)) : nullptr;
@@ -98,7 +104,7 @@ void note_threads(const Model& model, std::vector<std::string>& notes) {
   std::size_t without_timer = 0;
   for (const auto& thread : model.recording.threads.rows) without_timer += (thread.flags & 4) != 0;
   if (without_timer) notes.push_back(fmt::format("{} thread{} had no CPU timer: no stacks, only counters", without_timer, without_timer == 1 ? "" : "s"));
-  if (!model.timeline.has_run_delay) notes.push_back("this machine gives no run-queue delay of threads: time waiting for a CPU is not known");
+  if (!model.timeline.has_run_delay && model.recording.source.format.empty()) notes.push_back("this machine gives no run-queue delay of threads: time waiting for a CPU is not known");
 }
 
 void note_others(const Model& model, std::vector<std::string>& notes) {

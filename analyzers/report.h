@@ -20,6 +20,7 @@ struct Target {
   unsigned cpus = 0;
   std::string hostname;
   bool complete = false;
+  std::string source;  // the other tool's format that this was read from; empty: a dump of tailback
 };
 
 struct Summary {

@@ -58,8 +58,27 @@ const char* metric_name(const std::string& metric) {
   return metric.c_str();
 }
 
-std::string headline_of(const Summary& summary, const std::vector<Finding>& findings, double cpus) {
-  const std::string ran = how_it_ran(summary, cpus);
+std::string bytes(double value) {
+  const char* const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+  std::size_t unit = 0;
+  for (; value >= 1024 && unit + 1 < std::size(units); ++unit) value /= 1024;
+  return fmt::format("{:.{}f} {}", value, unit && value < 100 ? 1 : 0, units[unit]);
+}
+
+// Of profiles by other tools, which do not say how long it ran on how many CPUs.
+std::string what_it_holds(const Model& model) {
+  const Heap& heap = model.heap;
+  if (!model.recording.allocations.seen) return fmt::format("{} of CPU time", amount(seconds(model.cpu.cpu_ns)));
+  std::string text = heap.facts.totals ? bytes(heap.bytes) + " allocated" : std::string();
+  if (heap.facts.frees) text += fmt::format("{}{} live at the end", text.empty() ? "" : ", ", bytes(heap.live_bytes));
+  else if (text.empty()) text = bytes(heap.bytes) + " taken from the system";
+  return heap.facts.peak ? text + fmt::format(", {} at the peak", bytes(heap.peak_bytes)) : text;
+}
+
+std::string headline_of(const Model& model, const Summary& summary, const std::vector<Finding>& findings) {
+  const bool foreign = !model.recording.source.format.empty();
+  const std::string ran = foreign ? what_it_holds(model) : how_it_ran(summary, model.timeline.cpus);
+  if (foreign && findings.empty()) return fmt::format("Nothing found: {}.", ran);
   if (summary.cpu_seconds <= 0 && findings.empty()) return fmt::format("Hardly used a CPU: {}.", ran);
   if (findings.empty() || findings.front().severity <= Severity::low) return fmt::format("Nothing to fix: {}.", ran);
   const Finding& first = findings.front();
@@ -151,6 +170,7 @@ Target target_of(const Model& model) {
   target.cpus = static_cast<unsigned>(std::clamp<std::uint64_t>(machine.cpus_allowed ? machine.cpus_allowed : machine.cpus_online, 1, 1u << 20));
   target.hostname = recording.session.hostname;
   target.complete = recording.complete;
+  target.source = recording.source.format;
   return target;
 }
 
@@ -166,7 +186,7 @@ Summary summary_of(const Model& model, const std::vector<Finding>& findings) {
   }
   for (const auto& bin : model.timeline.process) summary.threads_peak = std::max<std::uint64_t>(summary.threads_peak, bin.alive_threads);
   summary.health = health_of(findings);
-  summary.headline = headline_of(summary, findings, model.timeline.cpus);
+  summary.headline = headline_of(model, summary, findings);
   return summary;
 }
 

@@ -33,7 +33,7 @@ struct ReportOptions {
 };
 
 void declare(CLI::App& app, ReportOptions& options) {
-  app.add_option("DUMP", options.dumps, "dumps of tailback record; several are analysed together")->option_text("...");
+  app.add_option("DUMP", options.dumps, "dumps of tailback record, or profiles of other tools; several are analysed together")->option_text("...");
   app.add_option("--json", options.json, "write the report as JSON ('-' is stdout)")->option_text("FILE");
   app.add_option("--html", options.html, "write the report as a page (not in this version)")->option_text("FILE");
   app.add_option("--top", options.top, "suggestions shown [10]")->option_text("N");

@@ -43,8 +43,21 @@ struct AllocatorPoint {
   std::uint64_t t = 0, in_use_bytes = 0, free_bytes = 0, mapped_bytes = 0, trimmable_bytes = 0;
 };
 
+// What the source of the tables tells at all. Tailback's own dumps tell all of it; profiles of other tools lack some, and a rule that
+// needs it cannot look.
+struct HeapFacts {
+  bool totals = true;         // blocks freed before the end count too
+  bool frees = true;          // which blocks are live
+  bool peak = true;           // what was live when most was
+  bool temporaries = true;    // freed before the next allocation
+  bool reallocations = true;
+  bool history = true;        // how sites and the heap grew over time
+  bool costs = true;          // time in the allocator, sizes, lifetimes, threads
+};
+
 struct AllocationTables {
   bool seen = false, exact = false;
+  HeapFacts facts;
   std::string allocator;                     // glibc, jemalloc, ...; empty: not known
   std::vector<AllocationSiteRow> sites;      // one for each stack
   std::vector<AllocationSampleRow> samples;  // one for each stack

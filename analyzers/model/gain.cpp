@@ -72,6 +72,13 @@ Gain of_waiting_threads(double share, const Removable& part) {
   return gain;
 }
 
+// Of a profile without times of threads.
+Gain of_shares(double share, const Removable& part) {
+  Gain gain = with(part, share, share, share, "cpu_time");
+  gain.how = fmt::format("{} of CPU time is spent here; {} of it can go: {}. What wall time gains the profile does not tell", percent(share), percent(part.expected), part.why);
+  return gain;
+}
+
 }  // namespace
 
 Gain bounded(Gain gain) {
@@ -106,6 +113,8 @@ Gain gain_of_cpu_seconds(const Model& model, const ThreadSeconds& at, const Remo
   const double wall = std::max(model.timeline.wall_seconds, 1e-9);
   double total = 0;
   for (const auto& [thread, seconds] : at) total += seconds;
+  const double share_of_all = total / std::max(static_cast<double>(model.cpu.cpu_ns) * 1e-9, 1e-9);
+  if (!model.recording.source.format.empty()) return bounded(of_shares(share_of_all, part));
   std::vector<Share> shares, busy;
   for (const ThreadLoad& load : thread_loads(model)) {
     const auto seconds = at.find(load.id);
@@ -115,7 +124,7 @@ Gain gain_of_cpu_seconds(const Model& model, const ThreadSeconds& at, const Remo
   if (shares.size() == 1 && model.recording.thread_groups.empty()) return bounded(of_only_thread(shares.front().load, total, wall, part));
   if (busy.size() == 1) return bounded(of_one_busy_thread(busy.front(), total, wall, part));
   if (busy.size() > 1) return bounded(of_busy_threads(busy, wall, model.timeline.cpus, part));
-  return bounded(of_waiting_threads(total / std::max(static_cast<double>(model.cpu.cpu_ns) * 1e-9, 1e-9), part));
+  return bounded(of_waiting_threads(share_of_all, part));
 }
 
 }  // namespace tailback::analyzers

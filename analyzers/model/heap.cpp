@@ -65,7 +65,9 @@ Heap Heap::build(const Recording& recording) {
   const AllocationTables& tables = recording.allocations;
   Heap heap;
   heap.exact = tables.exact;
-  if (!tables.seen) heap.missing = "because allocations were not recorded (--alloc off, or an allocator that the agent does not reach)";
+  heap.facts = tables.facts;
+  if (!tables.seen && !recording.source.format.empty()) heap.missing = "because a " + recording.source.format + " holds no allocations";
+  else if (!tables.seen) heap.missing = "because allocations were not recorded (--alloc off, or an allocator that the agent does not reach)";
   std::unordered_map<StackId, const AllocationSampleRow*> samples;
   for (const AllocationSampleRow& row : tables.samples) samples.emplace(row.stack, &row);
   for (const AllocationSiteRow& row : tables.sites) {

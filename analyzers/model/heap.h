@@ -35,6 +35,7 @@ class Heap {
 
   std::string missing;           // not empty: why nothing is known
   bool exact = false;
+  HeapFacts facts;               // what the figures below know
   std::vector<HeapSite> sites;   // most bytes first
   double blocks = 0, bytes = 0, live_bytes = 0, live_blocks = 0;
   double peak_bytes = 0, peak_bound_bytes = 0;  // of live bytes: reached, and not exceeded

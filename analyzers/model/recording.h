@@ -23,6 +23,7 @@ struct ModuleRow {
   std::string path, build_id;  // build_id: lower-case hex
   std::optional<std::uint64_t> unloaded_ns;
   std::uint32_t first_generation = 0, last_generation = ~0u;  // of the stacks that can mean this module
+  bool placed = true;                                         // false: only its name is known, its file resolves nothing
 };
 
 struct NodeRow {  // a stack is a node; index = StackId, in the order of the file; parents before children
@@ -82,8 +83,15 @@ struct SampleRow {  // tiers 2 and 3, inside windows only
   std::uint16_t cpu = 0, flags = 0;
 };
 
+// Where a recording comes from when it is not a dump of tailback's own.
+struct Source {
+  std::string format;  // "heaptrack file"; empty: a dump
+  std::string holds;   // what its figures are, for the report
+};
+
 struct Recording {
   std::string path;
+  Source source;
   std::uint64_t file_bytes = 0;
   trace::DecodeResult quality;
 

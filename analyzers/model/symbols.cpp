@@ -79,7 +79,7 @@ std::map<ModuleId, MissingSymbols> Symbols::Impl::missing() const {
   for (const auto& [place, frames] : by_place) {
     if (place.module == 0 || is_resolved(frames)) continue;
     ModuleSymbols* symbols = resolver.symbols_of(place.module);
-    if (!symbols) continue;
+    if (!symbols || !resolver.placed(place.module)) continue;
     MissingSymbols& entry = modules[symbols->id()];
     if (entry.addresses++ == 0) {
       entry.path = symbols->path();

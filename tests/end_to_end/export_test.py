@@ -113,6 +113,24 @@ class ExportTest(Scratch):
         self.assertAlmostEqual(merged, 2 * seconds, delta=0.05)
         self.assertRegex(pprof("-top", "-diff_base", profile, profile), r"(?m)^Showing nodes accounting for 0")
 
+    def test_heap(self):
+        done, dump = self.record([find_program("sqlite3"), ":memory:", "create table t(a); insert into t values(randomblob(100000)); select length(a) from t"], "--alloc", "exact")
+        self.assertEqual(done.status, 0, done.stderr)
+
+        def folded(kind, unit):
+            written = run([TAILBACK, "export", "-q", "--format", "folded", "--kind", kind, "--unit", unit, dump])
+            self.assertEqual(written.status, 0, written.stderr)
+            return sum(int(line.rsplit(" ", 1)[1]) for line in written.stdout.decode().splitlines())
+
+        sums = [folded("allocs", "blocks"), folded("allocs", "bytes"), folded("heap", "blocks"), folded("heap", "bytes")]
+        self.assertGreater(sums[1], 100000)
+        self.assertGreaterEqual(sums[1], folded("peak", "bytes"))
+        profile = gzip.decompress(run([TAILBACK, "export", "-q", "--format", "pprof", "--kind", "heap", dump]).stdout)
+        text = subprocess.run([find_program("protoc"), "--proto_path=" + SOURCES, "--decode=perftools.profiles.Profile", os.path.join(SOURCES, "profile.proto")],
+                              input=profile, stdout=subprocess.PIPE, check=True, timeout=60).stdout.decode()
+        values = [int(value) for value in re.findall(r"(?m)^  value: (\d+)$", text)]
+        self.assertEqual([sum(values[i::4]) for i in range(4)], sums)
+
     def test_binary_is_not_written_to_a_terminal(self):
         done = run([find_program("script"), "-qec", f"{TAILBACK} export --format pprof {self.dump}", "/dev/null"])
         self.assertEqual(done.status, 2, done.stdout)

@@ -8,6 +8,7 @@
 
 #include "agent/trace/crc32c.h"
 #include "agent/trace/layout.h"
+#include "analyzers/foreign/foreign_profile.h"
 #include "analyzers/input_error.h"
 #include "analyzers/pipeline.h"
 
@@ -47,23 +48,38 @@ void check_figures(const analyzers::Report& report) {
   }
 }
 
+void analyze_all(analyzers::Recording recording, bool in_full) {
+  analyzers::Model model;
+  model.recording = std::move(recording);
+  model.symbols = std::make_unique<analyzers::Symbols>(model.recording, analyzers::SymbolOptions{.debug_data = in_full});
+  model.cpu = analyzers::CpuProfile::build(model.recording, *model.symbols);
+  model.timeline = analyzers::Timeline::build(model.recording);
+  model.waits = analyzers::Waits::build(model.recording, model.timeline);
+  model.heap = analyzers::Heap::build(model.recording);
+  if (in_full) check_figures(analyzers::analyze(model, {}));
+}
+
 }  // namespace
 
 bool analyze_dump(std::span<const std::uint8_t> bytes) {
   std::vector<std::uint8_t> file(bytes.begin(), bytes.end());
   seal_again(file);
   try {
-    analyzers::Model model;
-    model.recording = analyzers::read_recording_image(file, "input.tbk");
-    model.symbols = std::make_unique<analyzers::Symbols>(model.recording, analyzers::SymbolOptions{});
-    model.cpu = analyzers::CpuProfile::build(model.recording, *model.symbols);
-    model.timeline = analyzers::Timeline::build(model.recording);
-    model.waits = analyzers::Waits::build(model.recording, model.timeline);
-    check_figures(analyzers::analyze(model, {}));
+    analyze_all(analyzers::read_recording_image(file, "input.tbk"), true);
   } catch (const analyzers::InputError&) {
     return false;
   }
   return true;
+}
+
+bool analyze_profile(std::span<const std::uint8_t> bytes, bool in_full) {
+  try {
+    auto recording = analyzers::read_foreign_image(bytes, "input");
+    if (recording) analyze_all(std::move(*recording), in_full);
+    return recording.has_value();
+  } catch (const analyzers::InputError&) {
+    return false;
+  }
 }
 
 }  // namespace tailback::fuzz

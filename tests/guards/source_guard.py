@@ -14,8 +14,9 @@ STAGES = {  # folder of a file -> folders that it may include from; the longest 
     "agent/engine": {"agent/engine", "agent/capture", "agent/trace"},
     "preload": {"preload", "agent/engine", "agent/capture", "agent/trace"},
     "analyzers/model": {"analyzers/model", "agent/trace"},
+    "analyzers/foreign": {"analyzers/foreign", "analyzers/model", "agent/trace"},
     "analyzers/rules": {"analyzers/rules", "analyzers/model", "analyzers", "agent/trace"},
-    "analyzers": {"analyzers", "analyzers/model", "agent/trace"},
+    "analyzers": {"analyzers", "analyzers/foreign", "analyzers/model", "agent/trace"},
     "tools": {"tools", "analyzers", "analyzers/model", "agent/trace"},
 }
 PLAIN_DATA = {"analyzers/finding.h", "analyzers/input_error.h"}  # depend on nothing; open to every offline stage

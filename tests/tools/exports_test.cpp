@@ -53,6 +53,11 @@ std::vector<long> numbers(const std::string& text, const std::string& message, c
   return result;
 }
 
+const ProfileKind& kind(std::string_view name) {
+  const auto kinds = profile_kinds();
+  return *std::find_if(kinds.begin(), kinds.end(), [&](const ProfileKind& one) { return one.name == name; });
+}
+
 class ExportTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -69,15 +74,19 @@ class ExportTest : public ::testing::Test {
     builder.run(worker, 0, 2, builder.stack({"clone3", "worker_start", "in_library"}), {0.5});
     builder.run(worker, 2, 3, builder.stack({"clone3", "worker_start"}), {1, 0, 0, 0, false});
     builder.run(1, 2, 3, builder.stack_on(1, 0, {"deep", "deeper"}));
+    builder.add(trace::AllocationSite{.t = 1, .stack = builder.stack({"_start", "main", "outer"}), .blocks = 50, .bytes = 5000, .freed_blocks = 20, .freed_bytes = 2000, .peak_bytes = 4000});
+    builder.add(trace::AllocationSite{.t = 1, .stack = builder.stack({"_start", "main", "in_library"}), .blocks = 7, .bytes = 700, .freed_blocks = 7, .freed_bytes = 700, .peak_bytes = 0});
+    builder.add(trace::HeapState{.t = 2, .exact = 1, .blocks = 57, .bytes = 5700, .freed_blocks = 27, .freed_bytes = 2700, .peak_bytes = 4000, .peak_bound_bytes = 4000});
     builder.finish(3).write(folder_ + "/d.tbk");
     model_.recording = analyzers::read_recording(folder_ + "/d.tbk");
+    model_.heap = analyzers::Heap::build(model_.recording);
     model_.symbols = std::make_unique<analyzers::Symbols>(model_.recording, analyzers::SymbolOptions{});
   }
   void TearDown() override { files::remove_all(folder_); }
 
   // protoc's text form of the profile.
   std::string decoded(const PprofOptions& options) {
-    std::ofstream(folder_ + "/p", std::ios::binary) << pprof_profile(model_, options);
+    std::ofstream(folder_ + "/p", std::ios::binary) << pprof_profile(model_, kind(kind_), options);
     const std::string source = std::string(TAILBACK_SOURCE_DIR) + "/tests/tools";
     int status = -1;
     const std::string text = output_of(
@@ -87,7 +96,7 @@ class ExportTest : public ::testing::Test {
     return text;
   }
   std::string go_pprof(const std::string& arguments) {
-    std::ofstream(folder_ + "/p.gz", std::ios::binary) << gzipped(pprof_profile(model_, {true}));
+    std::ofstream(folder_ + "/p.gz", std::ios::binary) << gzipped(pprof_profile(model_, kind(kind_), {kind_ == "cpu"}));
     const std::string go = ::access("/usr/bin/go", X_OK) == 0 ? "/usr/bin/go" : "/usr/lib/go-1.19/bin/go";
     int status = -1;
     const std::string text = output_of(
@@ -102,12 +111,12 @@ class ExportTest : public ::testing::Test {
     return ns * 1e-9;
   }
 
-  std::string folder_;
+  std::string folder_, kind_ = "cpu";
   analyzers::Model model_;
 };
 
 TEST_F(ExportTest, FoldedIsOneLineForEachStackRootFirst) {
-  const std::string text = folded_stacks(model_, {});
+  const std::string text = folded_stacks(model_, kind("cpu"), {.divisor = 1000});
   std::istringstream in(text);
   double sum = 0;
   const std::regex form("^[^;\n]+(;[^;\n]+)* [1-9][0-9]*$");
@@ -123,7 +132,7 @@ TEST_F(ExportTest, FoldedIsOneLineForEachStackRootFirst) {
 }
 
 TEST_F(ExportTest, FoldedByThreadAndInSamples) {
-  const std::string text = folded_stacks(model_, {FoldedUnit::samples, true});
+  const std::string text = folded_stacks(model_, kind("cpu"), {.value = 0, .by_thread = true});
   EXPECT_THAT(text, HasSubstr("worker;clone3;worker_start;in_library "));
   EXPECT_THAT(text, Not(HasSubstr("[no stack]")));  // no samples stand behind it
   std::uint64_t samples = 0, sum = 0;
@@ -174,6 +183,38 @@ TEST_F(ExportTest, GoPprofReadsIt) {
   EXPECT_NEAR(std::stod(total[1]), true_cpu_seconds(), 0.02);
   EXPECT_THAT(go_pprof("-peek=outer"), HasSubstr("(inline)"));
   EXPECT_THAT(go_pprof("-tags"), HasSubstr("worker"));
+}
+
+TEST_F(ExportTest, FoldedOfTheHeap) {
+  EXPECT_EQ(folded_stacks(model_, kind("heap"), {.value = 3}), "_start;main;outer 3000\n");
+  EXPECT_EQ(folded_stacks(model_, kind("heap"), {.value = 2}), "_start;main;outer 30\n");
+  EXPECT_EQ(folded_stacks(model_, kind("allocs"), {.value = 1}), "_start;main;in_library 700\n_start;main;outer 5000\n");
+  EXPECT_EQ(folded_stacks(model_, kind("allocs"), {.value = 0}), "_start;main;in_library 7\n_start;main;outer 50\n");
+  EXPECT_EQ(folded_stacks(model_, kind("peak"), {.value = 0}), "_start;main;outer 4000\n");
+}
+
+TEST_F(ExportTest, PprofOfTheHeap) {
+  for (const auto& [name, types] : {std::pair("heap", 4u), std::pair("allocs", 2u), std::pair("peak", 1u)}) {
+    SCOPED_TRACE(name);
+    kind_ = name;
+    const std::string text = decoded({});
+    EXPECT_EQ(numbers(text, "sample_type", "type").size(), types);
+    EXPECT_EQ(numbers(text, "sample", "value").size(), types * count(text, "sample {\n"));
+    EXPECT_THAT(text, HasSubstr("\nperiod: 1\n"));
+  }
+}
+
+TEST_F(ExportTest, GoPprofReadsTheHeap) {
+  kind_ = "heap";
+  const std::string raw = go_pprof("-raw");
+  EXPECT_THAT(raw, HasSubstr("PeriodType: space bytes"));
+  EXPECT_THAT(raw, HasSubstr("alloc_objects/count alloc_space/bytes inuse_objects/count inuse_space/bytes[dflt]"));
+  EXPECT_THAT(go_pprof("-top -unit=B"), HasSubstr("of 3000B total"));
+  EXPECT_THAT(go_pprof("-top -unit=B -sample_index=alloc_space"), HasSubstr("of 5700B total"));
+  kind_ = "allocs";
+  EXPECT_THAT(go_pprof("-raw"), HasSubstr("alloc_objects/count alloc_space/bytes[dflt]"));
+  kind_ = "peak";
+  EXPECT_THAT(go_pprof("-top -unit=B"), HasSubstr("of 4000B total"));
 }
 
 TEST(Gzip, RoundTrip) {

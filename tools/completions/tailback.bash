@@ -4,7 +4,7 @@ _tailback_options() {
   case $1 in
     record | run) echo "--output --frequency --alloc --alloc-interval --locks --io --duration --delay --follow-children --max-size --config --quiet --force --strict --help" ;;
     report) echo "--json --html --top --min-severity --rule --fail-on --thread --from --to --debug-dir --debuginfod --records --force --quiet --help" ;;
-    export) echo "--format --output --unit --by-thread --force --quiet --help" ;;
+    export) echo "--format --kind --output --unit --by-thread --force --quiet --help" ;;
     doctor) echo "--json --force --help" ;;
   esac
 }
@@ -17,7 +17,8 @@ _tailback_values() {
     --follow-children) echo "yes no" ;;
     --min-severity | --fail-on) echo "info low medium high critical" ;;
     --format | -f) echo "folded pprof" ;;
-    --unit) echo "microseconds samples" ;;
+    --kind | -k) echo "cpu heap allocs peak" ;;
+    --unit) echo "microseconds samples bytes blocks" ;;
     *) return 1 ;;
   esac
 }

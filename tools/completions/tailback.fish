@@ -47,7 +47,8 @@ complete -c tailback -n $report -s q -l quiet -d 'No text report, no progress'
 
 complete -c tailback -n $export -s f -l format -x -a 'folded pprof' -d Format
 complete -c tailback -n $export -s o -l output -r -d 'Where to write'
-complete -c tailback -n $export -l unit -x -a 'microseconds samples' -d 'Numbers of folded stacks'
+complete -c tailback -n $export -s k -l kind -x -a 'cpu heap allocs peak' -d 'What is written'
+complete -c tailback -n $export -l unit -x -a 'microseconds samples bytes blocks' -d 'Numbers of folded stacks'
 complete -c tailback -n $export -l by-thread -d 'Keep threads apart'
 complete -c tailback -n $export -l force -d 'Overwrite an existing file'
 complete -c tailback -n $export -s q -l quiet -d 'No progress'

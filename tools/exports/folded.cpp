@@ -3,7 +3,6 @@
 
 #include <map>
 
-#include "tools/exports/stack_samples.h"
 #include "tools/reports/format.h"
 
 namespace tailback::tools {
@@ -46,18 +45,16 @@ void append_stack(std::string& line, const StackSample& sample) {
 
 }  // namespace
 
-std::string folded_stacks(const Model& model, const FoldedOptions& options) {
+std::string folded_stacks(const Model& model, const ProfileKind& kind, const FoldedOptions& options) {
   std::map<std::string, std::uint64_t> lines;
-  for_each_stack_sample(model, options.by_thread, [&](const StackSample& sample) {
+  for_each_stack_sample(model, kind, options.by_thread, [&](const StackSample& sample) {
     std::string line = options.by_thread ? frame_text(sample.thread_name) : "";
     append_stack(line, sample);
-    lines[line] += options.unit == FoldedUnit::samples ? sample.samples : sample.cpu_ns;
+    lines[line] += sample.values[options.value];
   });
   std::string out;
-  for (const auto& [line, value] : lines) {
-    const std::uint64_t shown = options.unit == FoldedUnit::samples ? value : (value + 500) / 1000;
-    if (shown) out += line + " " + std::to_string(shown) + "\n";
-  }
+  for (const auto& [line, value] : lines)
+    if (const std::uint64_t shown = (value + options.divisor / 2) / options.divisor) out += line + " " + std::to_string(shown) + "\n";
   return out;
 }
 

@@ -3,17 +3,16 @@
 #pragma once
 #include <string>
 
-#include "analyzers/model/model.h"
+#include "tools/exports/stack_samples.h"
 
 namespace tailback::tools {
 
-enum class FoldedUnit { samples, microseconds };
-
 struct FoldedOptions {
-  FoldedUnit unit = FoldedUnit::microseconds;
-  bool by_thread = false;  // the thread's name as the first frame
+  std::size_t value = 1;       // which value of the kind
+  std::uint64_t divisor = 1;   // numbers are rounded to units of so much
+  bool by_thread = false;      // the thread's name as the first frame
 };
 
-std::string folded_stacks(const analyzers::Model& model, const FoldedOptions& options);
+std::string folded_stacks(const analyzers::Model& model, const ProfileKind& kind, const FoldedOptions& options);
 
 }  // namespace tailback::tools

@@ -9,7 +9,6 @@
 #include <unordered_map>
 
 #include "tools/exports/protobuf_writer.h"
-#include "tools/exports/stack_samples.h"
 #include "tools/reports/format.h"
 
 namespace tailback::tools {
@@ -72,11 +71,14 @@ constexpr std::uint64_t kSecondNs = 1'000'000'000;
 
 class Builder {
  public:
-  Builder(const Model& model, const PprofOptions& options) : model_(model), options_(options) { text(""); }
+  Builder(const Model& model, const ProfileKind& kind, const PprofOptions& options)
+      : model_(model), kind_(kind), options_(options) {
+    text("");
+  }
 
   std::string build() {
     add_executable();
-    for_each_stack_sample(model_, options_.by_thread, [&](const StackSample& sample) { add_sample(sample); });
+    for_each_stack_sample(model_, kind_, options_.by_thread, [&](const StackSample& sample) { add_sample(sample); });
     head();
     for (const std::string& entry : strings_) out_.bytes_field(profile::string_table, entry);
     return out_.bytes();
@@ -97,10 +99,10 @@ class Builder {
     return at->second;
   }
 
-  ProtobufWriter value_type_of(const char* type, const char* unit) {
+  ProtobufWriter value_type_of(const ValueType& value) {
     ProtobufWriter message;
-    message.varint_field(value_type::type, text(type));
-    message.varint_field(value_type::unit, text(unit));
+    message.varint_field(value_type::type, text(value.type));
+    message.varint_field(value_type::unit, text(value.unit));
     return message;
   }
 
@@ -214,21 +216,23 @@ class Builder {
   void add_sample(const StackSample& sample) {
     ProtobufWriter message;
     message.packed_field(sample_field::location_id, locations_of(sample));
-    const std::uint64_t values[] = {sample.samples, sample.cpu_ns};
-    message.packed_field(sample_field::value, values);
+    message.packed_field(sample_field::value, std::span(sample.values).first(kind_.values.size()));
     if (options_.by_thread) add_label(message, "thread_name", label_field::str, text(sample.thread_name));
     if (options_.by_thread && sample.tid) add_label(message, "thread_id", label_field::num, sample.tid);
     out_.message_field(profile::sample, message);
   }
 
-  std::uint64_t period_ns() const {
-    for (const auto& [name, value] : model_.recording.options) {
-      std::uint64_t frequency = 0;
-      if (name == "frequency" && std::from_chars(value.data(), value.data() + value.size(), frequency).ec == std::errc{} &&
-          frequency)
-        return std::max(kSecondNs / frequency, model_.recording.machine.tick_ns);  // the kernel's tick is the finest there is
-    }
-    return 0;
+  std::uint64_t option(std::string_view wanted) const {
+    std::uint64_t number = 0;
+    for (const auto& [name, value] : model_.recording.options)
+      if (name == wanted) std::from_chars(value.data(), value.data() + value.size(), number);
+    return number;
+  }
+
+  std::uint64_t period() const {
+    if (kind_.of_heap) return model_.heap.exact ? 1 : option("alloc_interval");
+    const std::uint64_t frequency = option("frequency");
+    return frequency ? std::max(kSecondNs / frequency, model_.recording.machine.tick_ns) : 0;  // the kernel's tick is the finest there is
   }
 
   std::string comment() const {
@@ -241,18 +245,18 @@ class Builder {
   }
 
   void head() {
-    out_.message_field(profile::sample_type, value_type_of("samples", "count"));
-    out_.message_field(profile::sample_type, value_type_of("cpu", "nanoseconds"));
+    for (const ValueType& value : kind_.values) out_.message_field(profile::sample_type, value_type_of(value));
     out_.varint_field(profile::time_nanos, model_.recording.session.started_realtime_ns);
     out_.varint_field(profile::duration_nanos, model_.recording.duration_ns);
-    out_.message_field(profile::period_type, value_type_of("cpu", "nanoseconds"));
-    out_.varint_field(profile::period, period_ns());
+    out_.message_field(profile::period_type, value_type_of(kind_.period));
+    out_.varint_field(profile::period, period());
     const std::uint64_t comments[] = {text(comment())};
     out_.packed_field(profile::comment, comments);
-    out_.varint_field(profile::default_sample_type, text("cpu"));
+    out_.varint_field(profile::default_sample_type, text(kind_.values[kind_.shown].type));
   }
 
   const Model& model_;
+  const ProfileKind& kind_;
   const PprofOptions& options_;
   ProtobufWriter out_;
   std::vector<std::string> strings_;
@@ -264,6 +268,8 @@ class Builder {
 
 }  // namespace
 
-std::string pprof_profile(const Model& model, const PprofOptions& options) { return Builder(model, options).build(); }
+std::string pprof_profile(const Model& model, const ProfileKind& kind, const PprofOptions& options) {
+  return Builder(model, kind, options).build();
+}
 
 }  // namespace tailback::tools

@@ -2,6 +2,7 @@
 #include "tools/exports/stack_samples.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 namespace tailback::tools {
@@ -9,6 +10,18 @@ namespace tailback::tools {
 namespace {
 
 using namespace analyzers;
+
+constexpr ValueType kCpuValues[] = {{"samples", "count"}, {"cpu", "nanoseconds"}};
+// In the order of Go's and gperftools' heap profiles.
+constexpr ValueType kHeapValues[] = {{"alloc_objects", "count"}, {"alloc_space", "bytes"}, {"inuse_objects", "count"}, {"inuse_space", "bytes"}};
+constexpr ValueType kPeakValues[] = {{"peak_space", "bytes"}};
+constexpr ValueType kCpuPeriod = {"cpu", "nanoseconds"}, kHeapPeriod = {"space", "bytes"};
+constexpr ProfileKind kKinds[] = {
+    {"cpu", kCpuValues, 1, kCpuPeriod, false},
+    {"heap", kHeapValues, 3, kHeapPeriod, true},
+    {"allocs", std::span(kHeapValues).first(2), 1, kHeapPeriod, true},
+    {"peak", kPeakValues, 0, kHeapPeriod, true},
+};
 
 struct Weight {
   std::uint64_t samples = 0, ns = 0;
@@ -55,7 +68,7 @@ class Process {
 
  private:
   void emit(ThreadId thread, StackId stack, std::uint64_t start_routine, const Weight& weight) {
-    StackSample sample{recording_, symbols_, stack, start_routine, {}, 0, weight.samples, weight.ns};
+    StackSample sample{recording_, symbols_, stack, start_routine, {}, 0, {weight.samples, weight.ns}};
     if (by_thread_) {
       const ThreadTable::Row* row = thread ? recording_.threads.find(thread) : nullptr;
       sample.thread_name = name_of(row);
@@ -78,9 +91,29 @@ void visit_process(const Recording& recording, const Symbols& symbols, bool by_t
   process.without_stacks();
 }
 
+std::uint64_t whole(double value) {
+  constexpr double kMost = 9e18;  // values are signed 64-bit numbers in every format
+  return value > 0 ? static_cast<std::uint64_t>(std::llround(std::min(value, kMost))) : 0;
+}
+
+void visit_heap(const Model& model, bool peak, const std::function<void(const StackSample&)>& visit) {
+  for (const HeapSite& site : model.heap.sites) {
+    StackSample sample{model.recording, *model.symbols, site.stack, 0, {}, 0, {}};
+    if (peak)
+      sample.values = {whole(site.peak_bytes)};
+    else
+      sample.values = {whole(site.blocks), whole(site.bytes), whole(site.live_blocks()), whole(site.live_bytes())};
+    visit(sample);
+  }
+}
+
 }  // namespace
 
-void for_each_stack_sample(const Model& model, bool by_thread, const std::function<void(const StackSample&)>& visit) {
+std::span<const ProfileKind> profile_kinds() { return kKinds; }
+
+void for_each_stack_sample(const Model& model, const ProfileKind& kind, bool by_thread,
+                           const std::function<void(const StackSample&)>& visit) {
+  if (kind.of_heap) return visit_heap(model, kind.values.data() == kPeakValues, visit);
   visit_process(model.recording, *model.symbols, by_thread, visit);
   for (const Recording& other : model.others) visit_process(other, Symbols(other, {}), by_thread, visit);
 }

@@ -46,6 +46,7 @@ Json target_json(const Target& target) {
                {"hostname", text(target.hostname)},
                {"complete", target.complete}};
   if (target.exit_status) json["exit_status"] = *target.exit_status;
+  if (!target.source.empty()) json["source"] = text(target.source);
   return json;
 }
 

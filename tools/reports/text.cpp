@@ -56,15 +56,20 @@ std::string how_it_ended(const Target& target) {
                                    : fmt::format("exit status {}", *target.exit_status);
 }
 
+std::string process_facts(const Page& page, const Report& report) {
+  const Target& target = report.target;
+  const Summary& summary = report.summary;
+  return fmt::format("pid {}{}{}{}{} of CPU time on {} CPU{} ({} used){}{} thread{}", target.pid, page.dot(), format_seconds(summary.wall_seconds), page.dot(),
+                     format_seconds(summary.cpu_seconds), target.cpus, target.cpus == 1 ? "" : "s", format_fraction(summary.cpu_utilization), page.dot(),
+                     format_count(static_cast<double>(summary.threads_peak)), summary.threads_peak == 1 ? "" : "s at most");
+}
+
 void headline(Page& page, const Report& report) {
   const Target& target = report.target;
   const Summary& summary = report.summary;
   page.line(page.styled(Style::bold, shortened(printable(command_line(target)), page.width(), page.unicode())));
-  std::string facts = fmt::format("pid {}{}{}{}{} of CPU time on {} CPU{} ({} used)", target.pid, page.dot(),
-                                  format_seconds(summary.wall_seconds), page.dot(), format_seconds(summary.cpu_seconds),
-                                  target.cpus, target.cpus == 1 ? "" : "s", format_fraction(summary.cpu_utilization));
-  facts += fmt::format("{}{} thread{}", page.dot(), format_count(static_cast<double>(summary.threads_peak)),
-                       summary.threads_peak == 1 ? "" : "s at most");
+  std::string facts = target.source.empty() ? process_facts(page, report) : target.source;
+  if (!target.source.empty() && summary.wall_seconds > 0) facts += page.dot() + format_seconds(summary.wall_seconds);
   if (summary.rss_peak_bytes)
     facts += fmt::format("{}{} resident", page.dot(), format_bytes(static_cast<double>(summary.rss_peak_bytes)));
   if (const std::string end = how_it_ended(target); !end.empty()) facts += page.dot() + end;

@@ -102,6 +102,11 @@ ModuleSymbols* Resolver::symbols_of(ModuleId module) {
   return found == modules_.end() ? nullptr : found->second.symbols.get();
 }
 
+bool Resolver::placed(ModuleId module) const {
+  const auto found = modules_.find(module);
+  return found != modules_.end() && found->second.row->placed;
+}
+
 ModuleId Resolver::module_at(std::uint64_t address) const {
   const ModuleRow* best = nullptr;
   for (const ModuleRow& row : recording_.modules) {
@@ -151,7 +156,7 @@ FunctionId Resolver::placeholder(ModuleId module, std::uint64_t address) {
   if (loaded != modules_.end()) {
     const std::uint64_t bias = loaded->second.row->bias;
     owner = module_name(module);
-    if (place == FlatIntervals::kNone)
+    if (place == FlatIntervals::kNone && placed(module))
       if (const auto range = loaded->second.symbols->unwind_range(address - bias)) start = range->start + bias;
     start -= bias;
   } else {
@@ -170,7 +175,7 @@ std::vector<SymbolFrame> Resolver::resolve(ModuleId module, std::uint64_t addres
   std::vector<SymbolFrame> frames = recorded_frames(module, address);
   if (!frames.empty() && names_.function_names(frames.back().function).resolved) return frames;
   const auto loaded = modules_.find(module);
-  if (loaded != modules_.end()) frames = loaded->second.symbols->resolve(address - loaded->second.row->bias);
+  if (placed(module)) frames = loaded->second.symbols->resolve(address - loaded->second.row->bias);
   if (frames.empty()) frames.push_back({});
   FunctionId& outermost = frames.back().function;
   if (outermost == 0) outermost = recorded_symbol(module, address);

@@ -32,6 +32,8 @@ class Resolver {
   // Base names of modules whose file was used without a build id to compare.
   std::vector<std::string> unchecked_modules();
   ModuleSymbols* symbols_of(ModuleId module);
+  // Whether addresses of the module can be found in its file.
+  bool placed(ModuleId module) const;
 
  private:
   struct Loaded {
