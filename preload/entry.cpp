@@ -4,6 +4,7 @@
 #include "agent/capture/pages.h"
 #include "agent/engine/exec_image.h"
 #include "agent/engine/session.h"
+#include "preload/allocator_lookup.h"
 #include "preload/real.h"
 
 extern "C" char** environ;
@@ -20,7 +21,8 @@ __attribute__((constructor)) void start() {
   if (_dl_find_object(reinterpret_cast<void*>(&start), &own) == 0)
     session.unwinder.hide({reinterpret_cast<std::uint64_t>(own.dlfo_map_start), reinterpret_cast<std::uint64_t>(own.dlfo_map_end)});
   constexpr std::uint32_t kMalloc = tailback::real::gnu_hash("malloc");
-  session.start(environ, {TAILBACK_REAL(sigaction), TAILBACK_REAL(pthread_create), tailback::real::defined_before("malloc", kMalloc)});
+  session.start(environ, {TAILBACK_REAL(sigaction), TAILBACK_REAL(pthread_create), tailback::real::allocator_calls(),
+                          tailback::real::defined_before("malloc", kMalloc)});
   if (!session.followed()) return;
   // Children that libc starts by itself (system, popen) get the environment as it is: it is to say whose children they are.
   tailback::engine::ExecEnvironment children(environ);
@@ -30,6 +32,6 @@ __attribute__((constructor)) void start() {
                     __dso_handle);
 }
 
-__attribute__((destructor)) void end() { session.end(tailback::engine::EndReason::exit, 0); }
+__attribute__((destructor)) void end() { session.end_at_exit(); }
 
 }  // namespace
