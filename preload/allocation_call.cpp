@@ -44,7 +44,9 @@ void* AllocationCall::done(void* block, bool reallocated, std::uint64_t moved_by
   if (!thread_ || !block) return block;
   const std::uint64_t end = begin_ ? tick_clock.now() : 0;
   const Scope scope;
-  if (scope.on()) session.allocations.add(*thread_, {caller_, block, bytes_, begin_, end, reallocated, moved_bytes});
+  if (!scope.on()) return block;
+  session.allocations.add(*thread_, {caller_, block, bytes_, begin_, end, reallocated, moved_bytes});
+  if (end) session.after_allocation(*thread_, end);
   return block;
 }
 

@@ -5,6 +5,7 @@
 #include "agent/capture/pages.h"
 #include "agent/engine/exec_image.h"
 #include "agent/engine/session.h"
+#include "preload/allocator_lookup.h"
 #include "preload/real.h"
 
 extern "C" char** environ;
@@ -46,12 +47,13 @@ __attribute__((constructor)) void start() {
   if (_dl_find_object(reinterpret_cast<void*>(&start), &own) == 0)
     session.unwinder.hide({reinterpret_cast<std::uint64_t>(own.dlfo_map_start), reinterpret_cast<std::uint64_t>(own.dlfo_map_end)});
   constexpr std::uint32_t kMalloc = tailback::real::gnu_hash("malloc");
-  session.start(environ, {TAILBACK_REAL(sigaction), TAILBACK_REAL(pthread_create), tailback::real::defined_before("malloc", kMalloc)});
+  session.start(environ, {TAILBACK_REAL(sigaction), TAILBACK_REAL(pthread_create), tailback::real::allocator_calls(),
+                          tailback::real::defined_before("malloc", kMalloc)});
   if (!session.followed()) return;
   if (!session.is_child()) name_root();
   __register_atfork(before_fork, [] { session.after_fork_in_parent(); }, [] { session.after_fork_in_child(); }, &session);
 }
 
-__attribute__((destructor)) void end() { session.end(tailback::engine::EndReason::exit, 0); }
+__attribute__((destructor)) void end() { session.end_at_exit(); }
 
 }  // namespace

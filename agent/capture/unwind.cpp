@@ -382,6 +382,7 @@ Walk Walker::finish() {
   walk.partial = partial_;
   walk.truncated = truncated_;
   walk.guessed = guesses_end_ > 0 || (taken_ && cache_.first_guess && cache_.first_guess <= taken_);
+  walk.interrupted = general_ != nullptr;
   walk.stack = intern_all();
   return walk;
 }
@@ -409,6 +410,12 @@ __attribute__((noinline)) Walk Unwinder::walk_here(std::uint32_t skip, StackBoun
   const Registers caller{load_word(frame + 8), frame + 16, load_word(frame)};
   auto* walker = new (cache.walker) Walker(*code_, *stacks_, *rules_, cache, thread_stack, none, hidden_);
   return walker->run(caller, false, skip);
+}
+
+bool Unwinder::in_handler(StackBounds thread_stack, WalkCache& cache) {
+  cache.count = 0;  // kept frames do not say
+  const Walk walk = walk_here(1, thread_stack, cache);
+  return !walk.complete || walk.interrupted;
 }
 
 Rule Unwinder::rule_at(std::uint64_t address, WalkCache& cache) {

@@ -36,6 +36,7 @@ struct Walk {
   bool partial = false;     // the stack was not the registered one (coroutine, alternate stack without known bounds)
   bool truncated = false;   // deeper than kMaxFrames
   bool guessed = false;     // some frames were found by frame pointer only: code that belongs to no module
+  bool interrupted = false;  // a handler's frame was among those that were walked anew
 };
 
 // Memory of one thread for one context (hooks and signal handlers each have their own, so that they never tear each other).
@@ -61,9 +62,13 @@ class Unwinder {
 
   // Frames in this code, the agent's own, are walked through but not part of any stack. Call before any thread walks.
   void hide(CodeSpan code) { hidden_ = code; }
+  const CodeSpan& hidden() const { return hidden_; }
 
   // As walk(), from the caller's own frame, leaving out `skip` innermost frames (0: the function that calls walk_here).
   Walk walk_here(std::uint32_t skip, StackBounds thread_stack, WalkCache& cache);
+
+  // Whether the caller may run in a signal handler: true as well when its stack could not be walked to the end.
+  bool in_handler(StackBounds thread_stack, WalkCache& cache);
 
   // The rule for an address, looked up without any cache: for tests and checks. Kind none where there is no unwind information.
   struct Rule rule_at(std::uint64_t address, WalkCache& cache);

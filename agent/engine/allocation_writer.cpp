@@ -125,6 +125,15 @@ void AllocationWriter::write(std::uint64_t now_ns, std::uint64_t least_change, b
   bytes_before_ += moved_bytes_;
 }
 
+void AllocationWriter::write_leaks(std::uint64_t now_ns, const trace::LeakScan& scan, const LeakFinder& finder) {
+  dump_->append(scan);
+  finder.for_each_site([&](SiteId site, const LostOfSite& lost) {
+    const capture::StackId stack = allocations_->stack_of(site);
+    if (stack) stacks_->write(stack);
+    dump_->append(trace::LeakedSite{now_ns, stack, lost.direct_blocks, lost.direct_bytes, lost.indirect_blocks, lost.indirect_bytes});
+  });
+}
+
 void AllocationWriter::write_changed(std::uint64_t now_ns) {
   allocations_->look_for_peak();
   if (now_ns - all_ns_ >= kAllNs) return write_all(now_ns);

@@ -3,6 +3,7 @@
 // written now is not lost: each second the sites that matter most, now and then and at the end all that changed.
 #pragma once
 #include "agent/capture/allocations.h"
+#include "agent/engine/leak_finder.h"
 #include "agent/engine/stack_writer.h"
 
 namespace tailback::engine {
@@ -16,6 +17,9 @@ class AllocationWriter {
   // In a young process more often: what it did with its memory in a few seconds should be a series too.
   void write_young(std::uint64_t now_ns);
   void write_all(std::uint64_t now_ns);
+
+  // What was lost, as of the end.
+  void write_leaks(std::uint64_t now_ns, const trace::LeakScan& scan, const LeakFinder& finder);
 
   // As of the last writing.
   const capture::Allocations::Totals& totals() const { return totals_; }

@@ -50,6 +50,7 @@ class DumpFile {
   const char* path() const { return path_; }
   std::uint64_t used_bytes() const { return block_offset_ + sizeof(trace::BlockHeader) + committed_; }
   std::uint64_t max_bytes() const { return mapped_bytes_; }
+  const void* mapped_at() const { return file_; }
 
  private:
   std::size_t room() const { return trace::kBlockBytes - sizeof(trace::BlockHeader) - committed_; }

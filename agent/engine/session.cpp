@@ -38,6 +38,7 @@ namespace {
 
 constexpr std::uint32_t kMaxNodes = 384 * 1024, kMaxNodesExact = 2048 * 1024;  // exact: every stack that allocates
 constexpr std::uint64_t kLockWaitNs = 200'000'000;
+constexpr std::uint64_t kAskingNs = 1'000'000'000;  // until the allocator is first asked for its statistics
 
 // Under the drain lock, or before any other thread runs; static since a signal stack may be small.
 constinit char text_buffer[8192];
@@ -178,6 +179,10 @@ void Session::begin_recording() {
   if (!lazy_ && options_.delay_ns == 0) open_dump();
   call_writer_.begin(started_ns_);
   allocation_writer_.begin();
+  asking_.begin();
+  asking_due_.store(capture::tick_clock.now() + capture::tick_clock.from_ns(kAskingNs), std::memory_order_relaxed);
+  leak_scan_ = {};
+  last_allocator_state_ = {};
   call_due_.store(0, std::memory_order_relaxed);
   master_->store(switches(), std::memory_order_release);
   capture::master_switch = master_;
@@ -320,6 +325,8 @@ void Session::write_last_records(EndReason reason, std::uint64_t status) {
   drain_.all_threads(!helper.running() && alone_until_ns_ == 0);
   if (options_.io) drain_.all_calls(true, now);
   allocation_writer_.write_all(now);
+  if (last_allocator_state_.t) dump_.append(last_allocator_state_);
+  if (leak_scan_.t) allocation_writer_.write_leaks(now, leak_scan_, leaks_);
   thread_sampler_.sample_all(now);
   drain_.flush(now);
   drain_.write_groups(now);

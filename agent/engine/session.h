@@ -19,6 +19,7 @@
 #include "agent/capture/sampling.h"
 #include "agent/capture/scope.h"
 #include "agent/engine/allocation_writer.h"
+#include "agent/engine/allocator_calls.h"
 #include "agent/engine/call_writer.h"
 #include "agent/engine/drain.h"
 #include "agent/engine/drain_lock.h"
@@ -33,6 +34,7 @@ namespace tailback::engine {
 struct RealCalls {
   int (*sigaction)(int, const struct sigaction*, struct sigaction*);
   int (*pthread_create)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*);
+  AllocatorCalls allocator;
   const char* hidden_allocator = nullptr;  // path of an object whose malloc is found before ours, "" for the executable; nullptr: none
 };
 
@@ -54,6 +56,8 @@ class Session {
  public:
   void start(char** environment, const RealCalls& real);
   void end(EndReason reason, std::uint64_t status);
+  // By exit(), after the program's own handlers: what can only be learnt of the heap now, then the end.
+  void end_at_exit();
 
   // A dormant process is about to do what must be recorded.
   void wake_up() {
@@ -96,6 +100,11 @@ class Session {
     if (end_ticks >= call_due_.load(std::memory_order_relaxed)) write_calls(thread, end_ticks);
   }
 
+  // The end of an allocation that was looked at closely: in a process with one thread, where the allocator is asked for its statistics.
+  void after_allocation(capture::ThreadBlock& thread, std::uint64_t end_ticks) {
+    if (end_ticks >= asking_due_.load(std::memory_order_relaxed)) ask_in_hook(thread, end_ticks);
+  }
+
   bool dormant() const { return dormant_; }
   bool followed() const { return followed_; }
   bool is_this_process() const;
@@ -134,6 +143,12 @@ class Session {
   void drain(std::uint64_t now_ns);
   void write_calls(capture::ThreadBlock& thread, std::uint64_t end_ticks);
   void every_second(std::uint64_t now_ns);
+  // The heap (agent/engine/heap_end.cpp).
+  void ask_in_hook(capture::ThreadBlock& thread, std::uint64_t end_ticks);
+  bool ask_the_allocator(std::uint64_t now_ns, std::uint64_t most_ns, trace::AllocatorState& state);
+  void ask_while_running();
+  void look_for_leaks(const capture::ThreadBlock& thread);
+  void search_leaks(const capture::StackBounds& stack);
   void write_last_records(EndReason reason, std::uint64_t status);
   void rearm_all();
   void disarm_all();
@@ -156,6 +171,10 @@ class Session {
   ThreadSampler thread_sampler_;
   SystemSampler& system_sampler_ = recording_parts.system_sampler;
   OverheadGovernor governor_;
+  AskingBudget asking_;
+  LeakFinder leaks_;
+  trace::LeakScan leak_scan_{};  // its time 0: none
+  trace::AllocatorState last_allocator_state_{};  // likewise
   RunDelaySource run_delay_ = RunDelaySource::none;
 
   std::atomic<std::uint32_t>* master_ = nullptr;  // on its own page, zero in forked children
@@ -177,6 +196,7 @@ class Session {
   std::uint64_t hooked_threads_ = 0;
   std::uint64_t alone_until_ns_ = 0;  // end of the stretch in which each sample was kept singly
   std::uint64_t handler_drain_ns_ = 0;
+  std::atomic<std::uint64_t> asking_due_{0};  // ticks from which the end of an allocation looks whether the allocator may be asked
   std::atomic<std::uint64_t> call_due_{0};  // ticks from which a call may write to the dump itself
   char (&executable_)[4096] = recording_parts.executable;
   char (&folder_)[4096] = recording_parts.folder;

@@ -75,6 +75,7 @@ bool Session::tick() {
     write_last_records(EndReason::duration, 0);
   }
   lock_->unlock();
+  if (!over && !deserted) ask_while_running();
   return !over && !deserted;
 }
 

@@ -41,6 +41,24 @@ struct HeapPoint {
 
 struct AllocatorPoint {
   std::uint64_t t = 0, in_use_bytes = 0, free_bytes = 0, mapped_bytes = 0, trimmable_bytes = 0;
+  std::uint64_t resident_bytes = 0, retained_bytes = 0, ns = 0;
+};
+
+// Blocks of one stack that nothing referred to at the end of the process.
+struct LeakRow {
+  StackId stack = 0;
+  std::uint64_t direct_blocks = 0, direct_bytes = 0;      // no other lost block refers to them
+  std::uint64_t indirect_blocks = 0, indirect_bytes = 0;  // only lost blocks refer to them
+  std::uint64_t blocks() const { return direct_blocks + indirect_blocks; }
+  std::uint64_t bytes() const { return direct_bytes + indirect_bytes; }
+};
+
+// How the search for such blocks went. Completed: what is not among AllocationTables::leaks was still referred to, as far as memory says.
+struct LeakScanOutcome {
+  bool seen = false, completed = false;
+  std::string reason;  // why it was not completed
+  std::uint64_t blocks = 0, bytes = 0, leaked_blocks = 0, leaked_bytes = 0, root_bytes = 0, ns = 0;
+  std::uint64_t other_threads = 0;  // that still ran: blocks that only their registers referred to are among the leaks
 };
 
 // What the source of the tables tells at all. Tailback's own dumps tell all of it; profiles of other tools lack some, and a rule that
@@ -63,6 +81,8 @@ struct AllocationTables {
   std::vector<AllocationSampleRow> samples;  // one for each stack
   std::vector<HeapPoint> heap;               // ascending in t, about one a second, more in the first seconds
   std::vector<AllocatorPoint> allocator_states;
+  LeakScanOutcome leak_scan;
+  std::vector<LeakRow> leaks;                // one for each stack; empty unless leak_scan.completed
   std::uint64_t peak_bytes = 0, peak_bound_bytes = 0;  // of live bytes: reached, and not exceeded
   std::uint64_t unknown_frees = 0;
 };

@@ -102,7 +102,38 @@ void RecordingReader::operator()(const trace::AllocatorState& event) {
   AllocationTables& heap = out_.allocations;
   heap.allocator = event.allocator.substr(0, 64);
   if (heap.allocator_states.size() >= kMostHeapPoints || (!heap.allocator_states.empty() && event.t < heap.allocator_states.back().t)) return ignore();
-  heap.allocator_states.push_back({event.t, event.in_use_bytes, event.free_bytes, event.mapped_bytes, event.trimmable_bytes});
+  heap.allocator_states.push_back({event.t, event.in_use_bytes, event.free_bytes, event.mapped_bytes, event.trimmable_bytes, event.resident_bytes, event.retained_bytes,
+                                   event.ns});
+}
+
+void RecordingReader::operator()(const trace::LeakScan& event) {
+  if (!sees_heap(event.t)) return;
+  LeakScanOutcome& scan = out_.allocations.leak_scan;
+  scan.seen = true;
+  scan.completed = event.completed != 0;
+  scan.reason = event.reason.substr(0, 256);
+  scan.blocks = event.blocks;
+  scan.bytes = event.bytes;
+  scan.leaked_blocks = event.leaked_blocks;
+  scan.leaked_bytes = event.leaked_bytes;
+  scan.root_bytes = event.root_bytes;
+  scan.ns = event.ns;
+  scan.other_threads = event.other_threads;
+}
+
+// Written behind the scan that found it: one without such a scan is damage.
+void RecordingReader::operator()(const trace::LeakedSite& event) {
+  if (!sees_heap(event.t)) return;
+  AllocationTables& heap = out_.allocations;
+  if (!heap.leak_scan.completed) return ignore();
+  const StackId stack = stack_of(event.stack);
+  const auto [at, fresh] = leak_rows_.try_emplace(stack, heap.leaks.size());
+  if (fresh && heap.leaks.size() >= kMostSites) {
+    leak_rows_.erase(at);
+    return ignore();
+  }
+  if (fresh) heap.leaks.emplace_back();
+  heap.leaks[at->second] = {stack, event.direct_blocks, event.direct_bytes, event.indirect_blocks, event.indirect_bytes};
 }
 
 }  // namespace tailback::analyzers

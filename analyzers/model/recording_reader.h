@@ -72,6 +72,8 @@ class RecordingReader {
   void operator()(const trace::AllocationSamples& event);
   void operator()(const trace::HeapState& event);
   void operator()(const trace::AllocatorState& event);
+  void operator()(const trace::LeakScan& event);
+  void operator()(const trace::LeakedSite& event);
 
   // Sorts and joins what needs all records. Call once, after the last event.
   void finish();
@@ -109,7 +111,7 @@ class RecordingReader {
   std::vector<std::uint64_t> name_times_;  // of the threads' last names
   std::map<GroupKey, std::size_t> groups_;
   std::map<std::string, std::size_t, std::less<>> losses_;
-  std::unordered_map<StackId, std::size_t> site_rows_, sample_rows_;
+  std::unordered_map<StackId, std::size_t> site_rows_, sample_rows_, leak_rows_;
   std::size_t states_ = 0;
   std::uint64_t state_spacing_ = 0;
   std::uint64_t straddling_ns_ = 0;
