@@ -49,9 +49,9 @@ void Session::ask_while_running() {
   if (!asking_.due(now)) return;
   asking_.later(now);
   trace::AllocatorState state;
-  if (!ask_the_allocator(now, AskingBudget::kMostNs, state) || !lock_.try_lock()) return;
+  if (!ask_the_allocator(now, AskingBudget::kMostNs, state) || !lock_->try_lock()) return;
   if (dump_.state() == DumpState::open) dump_.append(state);
-  lock_.unlock();
+  lock_->unlock();
 }
 
 // In a process with one thread, where an allocation ended. The program may allocate in a signal handler, wrongly, and get away with it.
