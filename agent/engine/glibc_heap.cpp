@@ -32,6 +32,14 @@ bool GlibcHeap::is_cached(std::uint64_t at, std::uint64_t size) {
   return cached_mark_ && size <= kMostCached && reader_.word(at + HeapChunk::kHeader + 8, word) && word == cached_mark_;
 }
 
+bool GlibcHeap::leads_some_way(const HeapStretch& heap) {
+  constexpr int kEnough = 16;
+  std::uint64_t at = heap.first, size;
+  for (int chunks = 0; chunks < kEnough && at < heap.end && !is_end(at, heap.end); ++chunks, at += size)
+    if (!chunk_size(at, heap.end, size)) return false;
+  return true;
+}
+
 // struct heap_info: arena, previous heap of the arena, bytes in use, bytes accessible; the arena itself lies in its first heap.
 bool GlibcHeap::heap_of_arena(std::uint64_t at, std::uint64_t end, HeapStretch& found) {
   std::uint64_t arena, previous, bytes, accessible;
@@ -42,7 +50,7 @@ bool GlibcHeap::heap_of_arena(std::uint64_t at, std::uint64_t end, HeapStretch& 
   const std::uint64_t low = first ? arena + kArenaBytes : at + 2 * kAlignment, high = first ? arena + kMostArenaBytes : at + kMostHeapHeader;
   for (std::uint64_t chunk = (low + kAlignment - 1) & ~(kAlignment - 1); chunk < high; chunk += kAlignment) {
     found = {at, at + bytes, chunk};
-    if (leads_to_end(found)) return true;
+    if (leads_some_way(found)) return true;
   }
   return false;
 }
@@ -50,7 +58,7 @@ bool GlibcHeap::heap_of_arena(std::uint64_t at, std::uint64_t end, HeapStretch& 
 bool GlibcHeap::next(const MemoryRegion& region, std::uint64_t from, HeapStretch& found) {
   if (region.heap) {
     found = {region.start, region.end, region.start};
-    return from <= region.start && leads_to_end(found);
+    return from <= region.start && leads_some_way(found);
   }
   if (!region.anonymous) return false;
   for (std::uint64_t at = (from + kHeapBytes - 1) & ~(kHeapBytes - 1); at < region.end; at += kHeapBytes)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The chunks of glibc's malloc as they lie in memory (malloc/malloc.c, "Chunks of memory are maintained using a boundary tag method"):
 // which of them the program holds, and which are free and hold what was left there. Only reads; a stretch of memory in which the chain
-// of chunks does not lead from one end to the other is not taken for a heap.
+// of chunks does not lead from one end to the other is not to be taken for a heap.
 #pragma once
 #include <cstdint>
 
@@ -26,7 +26,7 @@ class GlibcHeap {
   // `cached_mark`: what malloc writes into the second word of blocks that wait in a thread's cache (tcache_key); 0: none known.
   GlibcHeap(MemoryReader& reader, std::uint64_t cached_mark) : reader_(reader), cached_mark_(cached_mark) {}
 
-  // The next heap in a region at or behind `from`: false when there is none.
+  // What looks like the next heap in a region at or behind `from`: false when there is nothing.
   bool next(const MemoryRegion& region, std::uint64_t from, HeapStretch& found);
 
   // Calls visit(const HeapChunk&) for each chunk in ascending order. False: the chain is broken.
@@ -50,9 +50,7 @@ class GlibcHeap {
   bool chunk_size(std::uint64_t at, std::uint64_t end, std::uint64_t& size);
   bool is_end(std::uint64_t at, std::uint64_t end);
   bool is_cached(std::uint64_t at, std::uint64_t size);
-  bool leads_to_end(const HeapStretch& heap) {
-    return for_each_chunk(heap, [](const HeapChunk&) {});
-  }
+  bool leads_some_way(const HeapStretch& heap);
   bool heap_of_arena(std::uint64_t at, std::uint64_t end, HeapStretch& found);
 
   MemoryReader& reader_;

@@ -17,7 +17,7 @@ namespace {
 constexpr std::uint64_t kSecondNs = 1'000'000'000;
 constexpr std::uint64_t kHelperWaitNs = 200'000'000;
 // What the search for leaks may take of the process's end.
-constexpr std::uint64_t kLeastSearchNs = 100'000'000, kMostSearchNs = 1'000'000'000, kShareOfLife = 20;
+constexpr std::uint64_t kLeastSearchNs = 500'000'000, kMostSearchNs = 1'000'000'000, kShareOfLife = 20;
 constexpr std::uint64_t kMostBlocks = 4 << 20, kMostBytes = std::uint64_t{4} << 30;
 
 // Of this process, the agent's included.
@@ -93,7 +93,7 @@ void Session::look_for_leaks(const ThreadBlock& thread) {
   __builtin_unwind_init();
   std::uint64_t stack_used;
   asm volatile("mov %%rsp, %0" : "=r"(stack_used));
-  const std::uint64_t begin = capture::monotonic_ns(), threads = count_threads();
+  const std::uint64_t begin = capture::monotonic_ns(), cpu_begin = capture::thread_cpu_ns(), threads = count_threads();
   const std::uint64_t share = since_start() / kShareOfLife;
   const std::uint64_t most = share < kLeastSearchNs ? kLeastSearchNs : share > kMostSearchNs ? kMostSearchNs : share;
   LeakSearch search{};
@@ -118,6 +118,7 @@ void Session::look_for_leaks(const ThreadBlock& thread) {
   leak_scan_.leaked_blocks = found.lost_blocks;
   leak_scan_.leaked_bytes = found.lost_bytes;
   leak_scan_.ns = capture::monotonic_ns() - begin;
+  leak_scan_.cpu_ns = capture::thread_cpu_ns() - cpu_begin;
   leak_scan_.other_threads = threads ? threads - 1 : 0;
 }
 

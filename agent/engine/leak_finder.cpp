@@ -13,6 +13,7 @@ namespace sys = capture::sys;
 namespace {
 
 constexpr std::uint64_t kWord = 8;
+constexpr std::uint64_t kPiece = MemoryReader::kPieceBytes;
 constexpr std::uint64_t kAddressBits = 0x7fff'ffff'ffff;
 
 std::uint64_t up_to_word(std::uint64_t at) { return (at + kWord - 1) & ~(kWord - 1); }
@@ -55,6 +56,7 @@ const char* LeakFinder::build(capture::Allocations& allocations) {
   dead_[2] = search_.unused_stack;
   const MemoryRegion* stack = map_.find(dead_[2].end);
   if (stack && stack->start > dead_[2].start) dead_[2].start = stack->start;  // what is mapped below is none of it
+  if (search_.alone) reader_.read_directly();
   if (search_.glibc) find_heaps();
   return nullptr;
 }
@@ -86,28 +88,29 @@ bool LeakFinder::late() {
 void LeakFinder::find_heaps() {
   GlibcHeap heap(reader_, search_.cached_mark);
   for (const MemoryRegion& region : map_) {
-    if (region.own || (!region.heap && !region.anonymous)) continue;
+    if (region.own || !region.plain) continue;
     HeapStretch found;
-    for (std::uint64_t from = region.start; heap_count_ < kMostHeaps && heap.next(region, from, found); from = found.end) {
-      mark_stale(heap, found);
-      heaps_[heap_count_++] = found;
-    }
+    for (std::uint64_t from = region.start; heap_count_ < kMostHeaps && heap.next(region, from, found); from = found.end)
+      if (mark_stale(heap, found)) heaps_[heap_count_++] = found;
   }
 }
 
-// A block of the live table that is no chunk, or a free one: its free was not seen.
-void LeakFinder::mark_stale(GlibcHeap& heap, const HeapStretch& stretch) {
-  std::uint32_t block = index_.first_behind(stretch.start);
+// A block of the live table that is no chunk, or a free one: its free was not seen. False: this is no heap.
+bool LeakFinder::mark_stale(GlibcHeap& heap, const HeapStretch& stretch) {
+  const std::uint32_t first = index_.first_behind(stretch.start);
+  std::uint32_t block = first;
   const auto stale_before = [&](std::uint64_t address) {
     for (; block < index_.count() && index_.start(block) < address; ++block) state_[block] |= kStale;
   };
-  heap.for_each_chunk(stretch, [&](const HeapChunk& chunk) {
+  const bool whole = heap.for_each_chunk(stretch, [&](const HeapChunk& chunk) {
     stale_before(chunk.block);
     if (block == index_.count() || index_.start(block) != chunk.block) return;
     if (chunk.free) state_[block] |= kStale;
     ++block;
   });
   stale_before(stretch.end);
+  while (!whole && block > first) state_[--block] = 0;
+  return whole;
 }
 
 // The allocator's lists hold addresses of free chunks, and a chunk's first word is the last of the block before it.
@@ -143,6 +146,13 @@ void LeakFinder::content(std::uint64_t from, std::uint64_t to, Visit&& visit) {
     if (last_region_ && last_region_->plain && to <= last_region_->end) return visit(reinterpret_cast<const unsigned char*>(from), (to - from) / kWord);
   }
   while (from + kWord <= to && !late()) {
+    if (to - from >= kPiece) {
+      const unsigned char* bytes;
+      const std::uint64_t got = reader_.piece(from, kPiece, bytes);
+      if (got) visit(bytes, got / kWord);
+      from = got == kPiece ? from + kPiece : (from + got) / capture::kPageBytes * capture::kPageBytes + capture::kPageBytes;
+      continue;
+    }
     const std::uint64_t page_end = (from / capture::kPageBytes + 1) * capture::kPageBytes, end = page_end < to ? page_end : to;
     if (const unsigned char* page = reader_.page(from)) visit(page + from % capture::kPageBytes, (end - from) / kWord);
     from = page_end;
@@ -251,10 +261,19 @@ bool LeakFinder::is_resident(std::uint64_t at) {
   return residence_[page - residence_at_] & kPresentOrSwapped;
 }
 
+// Whether a block begins at or before an address and reaches beyond it: its end then, where there may be more to read.
+bool LeakFinder::covered(std::uint64_t& at) const {
+  const std::uint32_t block = index_.first_behind(at);
+  if (block == index_.count() || index_.start(block) > at || state_[block] & kStale) return false;
+  at = up_to_word(index_.end(block));
+  return true;
+}
+
 void LeakFinder::read_roots(std::uint64_t from, std::uint64_t to, bool sparse) {
   residence_at_ = 0;
   while (from < to && !late()) {
     const std::uint64_t page_end = (from / capture::kPageBytes + 1) * capture::kPageBytes;
+    if (covered(from)) continue;
     if (sparse && !is_resident(from)) {
       from = page_end;
       continue;

@@ -61,7 +61,8 @@ class LeakFinder {
 
   const char* build(capture::Allocations& allocations);
   void find_heaps();
-  void mark_stale(GlibcHeap& heap, const HeapStretch& stretch);
+  bool mark_stale(GlibcHeap& heap, const HeapStretch& stretch);
+  bool covered(std::uint64_t& at) const;
   void mark();
   void roots();
   void roots_of(const MemoryRegion& region);
