@@ -102,7 +102,7 @@ int cmd_record(const Arguments& arguments) {
   const OutputPattern output(pattern ? *pattern : "");
   output.check_folder();
 
-  const std::vector<std::string> notes = options.not_in_this_version();
+  const std::vector<std::string> notes = options.remarks();
   if (!options.quiet()) print_hints(program, notes);
   const ChildResult child = run_child(child_request(command, program, library, options, output, force));
   if (child.exec_error)

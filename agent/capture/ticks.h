@@ -11,7 +11,7 @@ namespace tailback::capture {
 
 class TickClock {
  public:
-  // `counter_keeps_time`: the kernel's clocksource is this processor's counter. Takes some 20 us for a first estimate of its rate.
+  // `counter_keeps_time`: the kernel's clocksource is this processor's counter. Takes some 25 us for a first estimate of its rate.
   void init(bool counter_keeps_time);
   // Reads both clocks together, which makes the rate exact and keeps times from drifting apart; now and then, from one thread.
   void adjust();
@@ -33,6 +33,7 @@ class TickClock {
   struct Anchor {
     std::uint64_t ticks, ns;
   };
+  Anchor read_both() const;
   bool counter_ = false;
   std::atomic<std::uint64_t> scale_{std::uint64_t{1} << 32};  // nanoseconds of a tick, 32 binary places
   std::atomic<std::uint32_t> latest_{0};

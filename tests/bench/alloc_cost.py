@@ -65,12 +65,6 @@ ALIVE, ALIVE_LIMIT = 2_000_000, 64.0  # bytes a block, beyond 64 MiB
 REPORT_EVENTS, REPORT_SECONDS, REPORT_PART_OF_HEAPTRACK = 100_000_000, 5.0, 0.1
 
 
-def records_allocations():
-    """Whether this build does: figures of a recording without allocations would say nothing."""
-    helps = run([TAILBACK, "record", "--help"]).stdout.decode()
-    return not re.search(r"--alloc MODE.*not recorded", helps)
-
-
 def jemalloc_profiles():
     """Debian's library does, others may be built without it, and say so on stderr."""
     done = run(["/bin/true"], env={"LD_PRELOAD": JEMALLOC, "MALLOC_CONF": "prof:true,prof_final:false"})
@@ -81,8 +75,6 @@ def usable(contestant):
     """None, or why there are no rows of it."""
     if not contestant.way.available():
         return "not installed"
-    if contestant.way in (SAMPLED, EXACT) and not records_allocations():
-        return "this version records no allocations"
     if contestant.way is JEMALLOC_PROFILER and not jemalloc_profiles():
         return "this libjemalloc is built without its profiler"
     return None

@@ -146,13 +146,6 @@ TEST_F(CommandTest, RecordPassesTheStatusOn) {
   EXPECT_EQ(run("record -q --config none.toml -- true").status, 2);
 }
 
-TEST_F(CommandTest, WhatAVersionCannotRecordIsSaidAndNoted) {
-  const Result result = run("record --alloc exact -o l.tbk -- /bin/true");
-  EXPECT_EQ(result.status, 0);
-  EXPECT_THAT(result.err, HasSubstr("--alloc exact: accepted, but this version does not record allocations yet"));
-  EXPECT_THAT(run("report --records l.tbk").out, HasSubstr("--alloc exact: accepted"));
-}
-
 TEST_F(CommandTest, AStaticProgramRunsAndIsExplained) {
   std::ofstream(folder_ + "/s.c") << "#include <stdio.h>\nint main(void) { puts(\"ran\"); return 4; }\n";
   ASSERT_EQ(std::system(("cc -static -o " + folder_ + "/s " + folder_ + "/s.c").c_str()), 0);

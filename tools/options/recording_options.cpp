@@ -16,16 +16,16 @@ namespace tailback::tools {
 
 const std::vector<RecordingOption>& recording_options() {
   static const std::vector<RecordingOption> table = {
-      {"output", "-o", "PATH", "the dump: %p pid, %e program, %h host, %% percent [tailback.%e.%p.tbk]", path_value, nullptr},
-      {"frequency", "-F", "HZ", "CPU samples for each thread and second of CPU time [199]", frequency_value, nullptr},
-      {"alloc", "", "MODE", "allocations: off, sampled or exact [sampled]", alloc_value, "allocations"},
-      {"alloc-interval", "", "BYTES", "mean bytes between two sampled allocations [524288]", bytes_value, "allocations"},
-      {"locks", "", "MODE", "waiting for locks: off, on or order [order]", locks_value, nullptr},
-      {"io", "", "MODE", "waiting and I/O: off or on [on]", on_off_value, nullptr},
-      {"duration", "", "S", "stop recording after so many seconds [at the end of the program]", seconds_value, nullptr},
-      {"delay", "", "S", "start recording after so many seconds [0]", seconds_value, nullptr},
-      {"follow-children", "", "yes|no", "record child processes too, a dump for each [yes]", yes_no_value, nullptr},
-      {"max-size", "", "BYTES", "bytes of a dump at most [1G]", dump_size_value, nullptr},
+      {"output", "-o", "PATH", "the dump: %p pid, %e program, %h host, %% percent [tailback.%e.%p.tbk]", path_value},
+      {"frequency", "-F", "HZ", "CPU samples for each thread and second of CPU time [199]", frequency_value},
+      {"alloc", "", "MODE", "allocations: off, sampled or exact [sampled]", alloc_value},
+      {"alloc-interval", "", "BYTES", "mean bytes between two sampled allocations [524288]", bytes_value},
+      {"locks", "", "MODE", "waiting for locks: off, on or order [order]", locks_value},
+      {"io", "", "MODE", "waiting and I/O: off or on [on]", on_off_value},
+      {"duration", "", "S", "stop recording after so many seconds [at the end of the program]", seconds_value},
+      {"delay", "", "S", "start recording after so many seconds [0]", seconds_value},
+      {"follow-children", "", "yes|no", "record child processes too, a dump for each [yes]", yes_no_value},
+      {"max-size", "", "BYTES", "bytes of a dump at most [1G]", dump_size_value},
   };
   return table;
 }
@@ -39,9 +39,7 @@ std::string environment_name(const RecordingOption& option) {
 void RecordingOptions::declare(CLI::App& app) {
   for (const RecordingOption& option : recording_options()) {
     const std::string flags = (*option.short_flag ? std::string(option.short_flag) + "," : "") + "--" + option.name;
-    const char* later = option.not_recorded_yet ? "; not recorded by this version" : "";
-    app.add_option(flags, given_[option.name], fmt::format("{} (${}{})", option.says, environment_name(option), later))
-        ->option_text(option.metavar);
+    app.add_option(flags, given_[option.name], fmt::format("{} (${})", option.says, environment_name(option)))->option_text(option.metavar);
   }
   app.add_option("--config", config_, "TOML file with the same names ($TAILBACK_CONFIG)")->option_text("FILE");
   app.add_flag("-q,--quiet", quiet_, "no suggestions and no hints ($TAILBACK_QUIET)");
@@ -122,17 +120,6 @@ std::vector<std::pair<std::string, std::string>> RecordingOptions::environment()
     if (const std::string* value = find(option.name); value && std::string(option.name) != "output")
       variables.emplace_back(environment_name(option), *value);
   return variables;
-}
-
-std::vector<std::string> RecordingOptions::not_in_this_version() const {
-  std::vector<std::string> lines = remarks_;
-  for (const RecordingOption& option : recording_options()) {
-    const std::string* value = find(option.name);
-    if (option.not_recorded_yet && value && *value != "off")
-      lines.push_back(fmt::format("--{} {}: accepted, but this version does not record {} yet", option.name, *value,
-                                  option.not_recorded_yet));
-  }
-  return lines;
 }
 
 }  // namespace tailback::tools

@@ -18,7 +18,6 @@ struct RecordingOption {
   const char* metavar;
   const char* says;
   std::string (*check)(const std::string& text);  // throws std::invalid_argument
-  const char* not_recorded_yet;                   // what a value other than "off" asks for in vain in this version, or nullptr
 };
 
 const std::vector<RecordingOption>& recording_options();
@@ -35,8 +34,8 @@ class RecordingOptions {
   bool quiet() const { return quiet_; }
   // NAME=value for each option that somebody gave, output excepted (its pattern is the launcher's business).
   std::vector<std::pair<std::string, std::string>> environment() const;
-  // Lines for the reader: options that were asked for and do nothing in this version.
-  std::vector<std::string> not_in_this_version() const;
+  // Lines for the reader: what a source asks for in vain.
+  const std::vector<std::string>& remarks() const { return remarks_; }
 
  private:
   void take(const RecordingOption& option, const std::string& text, const std::string& origin);
