@@ -4,8 +4,11 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <unordered_map>
 
 #include <fmt/format.h>
+
+#include "analyzers/rules/lost_places.h"
 
 namespace tailback::analyzers {
 namespace {
@@ -27,12 +30,23 @@ double released_of(const HeapPlace& place) {
   return std::max(0.0, place.live_now() - left);
 }
 
-// What the blocks of a growing place are, as far as sums tell. A scan of the program's memory for references to the blocks alive at its
-// end would decide it: where a recording holds one, ask that here, before everything else.
-Fate fate_of(const GrowingPlace& growing, double recorded) {
+// What the agent's search of the program's memory says of the blocks alive in the end; unknown when there was none.
+Fate fate_by_search(const Model& model, const HeapPlace& place) {
+  constexpr double kMostlyLost = 0.5;
+  if (!knows_what_is_lost(model)) return Fate::unknown;
+  const std::unordered_map<StackId, double> by_stack = lost_bytes(model);
+  double lost = 0;
+  for (const HeapSite* site : place.sites)
+    if (const auto at = by_stack.find(site->stack); at != by_stack.end()) lost += at->second;
+  return lost >= kMostlyLost * place.live_now() ? Fate::lost : Fate::kept;
+}
+
+// What the blocks of a growing place are: by the search where there was one, else as far as sums tell.
+Fate fate_of(const Model& model, const GrowingPlace& growing) {
   const HeapPlace& place = growing.place;
+  if (const Fate searched = fate_by_search(model, place); searched != Fate::unknown) return searched;
   if (place.in_container || growing.released_at_end >= kMostReleased * place.live_now()) return Fate::kept;
-  const bool soon = growing.life > 0 ? growing.life <= kSoon * recorded : true;
+  const bool soon = growing.life > 0 ? growing.life <= kSoon * model.heap.times.back() : true;
   return growing.freed_part >= kFreed && soon ? Fate::lost : Fate::unknown;
 }
 
@@ -44,7 +58,7 @@ GrowingPlace examined(const Model& model, HeapPlace place) {
   growing.freed_part = place.bytes > 0 ? freed / place.bytes : 0;
   growing.life = place.lifetimes.duration_quantile(0.5) * 1e-9;
   growing.place = std::move(place);
-  growing.fate = fate_of(growing, model.heap.times.back());
+  growing.fate = fate_of(model, growing);
   return growing;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Blocks that somebody forgot: a place that frees most of what it allocates soon, but a part of it never, and that part grows through
-// the whole recording. What is allocated once at the start does not grow; what follows the input of a program that then ends is left
+// Blocks that somebody forgot. Where the agent searched the program's memory at its end, those that nothing referred to any more; else a
+// place that frees most of what it allocates soon, but a part of it never, and that part grows through the whole recording. What is allocated once at the start does not grow; what follows the input of a program that then ends is left
 // alone, and what a container holds is memory-growth's.
 #include <algorithm>
 #include <cmath>
@@ -9,6 +9,7 @@
 
 #include "analyzers/model/gain.h"
 #include "analyzers/rules/growing_places.h"
+#include "analyzers/rules/lost_places.h"
 #include "analyzers/rules/rules.h"
 
 namespace tailback::analyzers {
@@ -62,17 +63,64 @@ Finding finding_of(const Model& model, const GrowingPlace& growing) {
   return finding;
 }
 
+// Found by the search, whether it grew or not.
+constexpr double kWorthTelling = 64 * 1024, kPartWorthTelling = 0.01;  // bytes; of what was resident
+
+Finding finding_of(const Model& model, const LostPlace& lost) {
+  const double resident = std::max(peak_resident(model), 1.0);
+  const LeakScanOutcome& scan = model.recording.allocations.leak_scan;
+  Finding finding;
+  finding.severity = lost.bytes >= 0.1 * resident ? Severity::medium : Severity::low;
+  finding.confidence = scan.other_threads ? 0.8 : 0.95;
+  finding.gain.metric = "memory";
+  finding.gain.fraction = finding.gain.high = footprint(model, lost.bytes, lost.blocks) / resident;
+  finding.gain.low = lost.bytes / resident;
+  finding.gain.how = "blocks that nothing in the program's memory referred to when it ended, with the allocator's headers, as a part of what was resident";
+  finding.gain = bounded(finding.gain);
+  finding.culprit = lost.culprit;
+  finding.title = fmt::format("{} lost {}: {} that nothing referred to any more in the end", lost.culprit.function, bytes_text(lost.bytes),
+                              plural(static_cast<std::uint64_t>(lost.blocks), "block"));
+  finding.evidence = {bytes_evidence("lost", lost.bytes), count_evidence("blocks lost", lost.blocks, "count"),
+                      count_evidence("of them referred to by no other lost block", lost.direct_blocks, "count"),
+                      count_evidence("blocks alive in the end, of all places", static_cast<double>(scan.blocks), "count")};
+  for (std::size_t i = 0; i < std::min<std::size_t>(lost.stacks.size(), 2); ++i)
+    finding.stacks.push_back({"allocation", lost.stacks[i].bytes, "bytes", model.symbols->stack(lost.stacks[i].stack)});
+  finding.advice = {fmt::format("find where the last pointer to what {} allocates is overwritten or goes out of scope, and free the block there", lost.culprit.function),
+                    "let an owner free it on every way out: std::unique_ptr or a container in C++, one exit label (goto out) in C"};
+  finding.verify = fmt::format("{} with --alloc exact; {} should not be among what is lost", record_again(model), lost.culprit.function);
+  return finding;
+}
+
+void add_lost(const Model& model, RuleResult& result) {
+  const double least = std::max(kWorthTelling, kPartWorthTelling * peak_resident(model));
+  for (const LostPlace& lost : lost_places(model)) {
+    const bool told = std::any_of(result.findings.begin(), result.findings.end(), [&](const Finding& finding) {
+      return finding.culprit.function == lost.culprit.function && finding.culprit.module == lost.culprit.module;
+    });
+    if (lost.bytes >= least && !told && result.findings.size() < kMostFindings) result.findings.push_back(finding_of(model, lost));
+  }
+}
+
+std::string nothing_lost(const Model& model) {
+  const LeakScanOutcome& scan = model.recording.allocations.leak_scan;
+  if (!scan.leaked_blocks) return "in the end every block was still referred to";
+  return fmt::format("in the end {} of {} were referred to by nothing: too little to matter", bytes_text(static_cast<double>(scan.leaked_bytes)), plural(scan.leaked_blocks, "block"));
+}
+
 }  // namespace
 
 RuleResult memory_leak(const Model& model) {
+  const bool searched = knows_what_is_lost(model);
   const GrowingPlaces growing = growing_places(model);
-  if (!growing.missing.empty()) return RuleResult::cannot(growing.missing);
+  if (!growing.missing.empty() && !searched) return RuleResult::cannot(growing.missing);
   RuleResult result;
-  const bool may_follow_input = !runs_on(model);
+  const bool may_follow_input = !searched && !runs_on(model);
   for (const GrowingPlace& one : growing.places)
     if (one.fate == Fate::lost && !may_follow_input && result.findings.size() < kMostFindings) result.findings.push_back(finding_of(model, one));
-  result.fine = may_follow_input && !growing.places.empty() ? "memory grew with what the program was given, and the program ended"
-                                                            : "no place that frees its blocks kept a growing part of them";
+  if (searched) add_lost(model, result);
+  result.fine = searched                                          ? nothing_lost(model)
+                : may_follow_input && !growing.places.empty() ? "memory grew with what the program was given, and the program ended"
+                                                              : "no place that frees its blocks kept a growing part of them";
   return result;
 }
 

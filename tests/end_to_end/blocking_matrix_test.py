@@ -64,15 +64,28 @@ class BlockingMatrixTest(Scratch):
         if name not in UNCHOSEN:
             self.assertTrue(SHORTEST_MS * 1e6 <= blocked_ns <= LONGEST_MS * 1e6, f"{blocked_ns} ns")
 
-    def test_each_call_once_under_its_kind(self):
+    def wrong_calls(self):
+        """{call: what is wrong} of one run."""
         done, dump = self.record([program("blocking_matrix"), "times"], timeout=120)
         seen, others = printed(done.stdout)
         self.assertEqual((done.status, [line for line in others if " skipped: " not in line]), (0, []))
         self.assertGreater(len(seen), 90)
-        aggregates, kinds = self.aggregates(raw_records.tables(dump)), call_kinds()
+        aggregates, kinds, wrong = self.aggregates(raw_records.tables(dump)), call_kinds(), {}
         for name, one in seen.items():
-            with self.subTest(call=name):
+            try:
                 self.check(name, one, aggregates[name], kinds)
+            except AssertionError as error:
+                wrong[name] = str(error)
+        return wrong
+
+    def test_each_call_once_under_its_kind(self):
+        """A thread that loses its CPU between its own clock and the hook's sees another time: what is wrong once is tried again."""
+        wrong = self.wrong_calls()
+        for _ in range(2):
+            if wrong:
+                again = self.wrong_calls()
+                wrong = {name: error for name, error in again.items() if name in wrong}
+        self.assertEqual(wrong, {})
 
     def test_who_wakes_a_futex_is_told(self):
         """By syscall() itself, and by the standard library, which calls it."""

@@ -72,6 +72,58 @@ TEST(MemoryLeak, WhatStopsGrowingIsNone) {
   EXPECT_TRUE(memory_leak(*model_of(server(0.25, [](double t) { return 4000 * (1 - std::exp(-t / 2)); }).finish(10, kStopped))).findings.empty());
 }
 
+// The agent's search at the end found `bytes` of the blocks from one stack lost.
+void search(TraceBuilder& builder, const std::vector<std::string>& stack, std::uint64_t blocks, std::uint64_t bytes) {
+  trace::LeakScan scan;
+  scan.t = 10 * kSecond;
+  scan.completed = 1;
+  scan.blocks = 10'000;
+  scan.leaked_blocks = blocks;
+  scan.leaked_bytes = bytes;
+  builder.add(scan);
+  if (!blocks) return;
+  trace::LeakedSite site;
+  site.stack = builder.stack(stack);
+  site.direct_blocks = blocks;
+  site.direct_bytes = bytes;
+  builder.add(site);
+}
+
+TEST(MemoryLeak, ASearchOfTheMemoryDecides) {
+  auto lost = server(0.25);
+  search(lost, {"main", "handle", "read_request", "operator new(unsigned long)"}, 2'500, 10'240'000);
+  lost.run(1, 0, 10, lost.stack({"main", "handle"}));
+  const auto model = model_of(lost.finish(10));
+  ASSERT_EQ(memory_leak(*model).findings.size(), 1u) << "also of a program that ends by itself";
+  EXPECT_EQ(memory_leak(*model).findings[0].culprit.function, "read_request");
+
+  auto kept = server(0.25);
+  search(kept, {}, 0, 0);
+  const auto referred_to = model_of(kept.finish(10, kStopped));
+  EXPECT_TRUE(memory_leak(*referred_to).findings.empty());
+  EXPECT_THAT(memory_leak(*referred_to).fine, HasSubstr("still referred to"));
+  EXPECT_EQ(memory_growth(*referred_to).findings.size(), 1u);
+}
+
+TEST(MemoryLeak, WhatTheSearchFindsIsToldAlsoWhereNothingGrows) {
+  auto builder = server(0, until(0.1, 1000));
+  search(builder, {"main", "parse_options", "malloc"}, 40, 1'000'000);
+  const auto result = memory_leak(*model_of(builder.finish(10)));
+  ASSERT_EQ(result.findings.size(), 1u);
+  EXPECT_EQ(incomplete(result.findings[0]), "");
+  EXPECT_EQ(result.findings[0].culprit.function, "parse_options");
+  EXPECT_EQ(result.findings[0].severity, Severity::low);
+  EXPECT_EQ(evidence_number(result.findings[0], "lost"), 1e6);
+}
+
+TEST(MemoryLeak, AFewLostBytesDoNotMatter) {
+  auto builder = server(0, until(0.1, 1000));
+  search(builder, {"main", "parse_options", "malloc"}, 3, 300);
+  const auto result = memory_leak(*model_of(builder.finish(10)));
+  EXPECT_TRUE(result.findings.empty());
+  EXPECT_THAT(result.fine, HasSubstr("too little to matter"));
+}
+
 TEST(MemoryLeak, ABatchProgramMayGrowWithItsInput) {
   auto builder = server(0.25);
   builder.run(1, 0, 10, builder.stack({"main", "handle"}));
