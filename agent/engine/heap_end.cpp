@@ -62,30 +62,28 @@ void Session::ask_in_hook(ThreadBlock& thread, std::uint64_t end_ticks) {
 }
 
 void Session::end_at_exit() {
-  ThreadBlock* thread = thread_local_state.block;
-  const bool normal = ready_ && !dormant_ && capture::recording() && is_this_process() && thread && thread_local_state.in_agent == 0 &&
-                      allocations.mode() != capture::AllocationMode::off;
-  if (normal) {
-    ++thread_local_state.in_agent;
-    look_for_leaks(*thread);
+  const ThreadBlock* thread = thread_local_state.block;
+  if (ready_ && !dormant_ && capture::recording() && is_this_process() && allocations.mode() != capture::AllocationMode::off) {
+    const bool inside = thread_local_state.in_agent++ != 0;  // a handler interrupted the agent, and called exit
+    look_for_leaks(inside ? nullptr : thread);
     --thread_local_state.in_agent;
   }
   end(EndReason::exit, 0);
   leaks_.release();
 }
 
-// The heap is still recorded meanwhile, so that what other threads do to it is seen.
-void Session::look_for_leaks(const ThreadBlock& thread) {
-  const bool quiet = helper.join(kHelperWaitNs) && !unwinder.in_handler(thread.stack, *thread.hook_cache);
-  trace::LeakScan& scan = leak_scan_;
-  scan.t = since_start();
-  if (!quiet) scan.reason = "the process ended inside a signal handler";
-  else if (origin_ == Origin::forked) scan.reason = "a forked child does not know its parent's blocks";
-  if (quiet) {
-    if (!ask_the_allocator(scan.t, AskingBudget::kMostAtEndNs, last_allocator_state_)) last_allocator_state_ = {};
-  }
-  if (!allocations.exact()) scan.t = 0;
-  else if (scan.reason.empty()) search_leaks(thread.stack);
+// On which thread: nullptr where nothing is known of it. The heap is still recorded meanwhile, so that what other threads do to it is seen.
+void Session::look_for_leaks(const ThreadBlock* thread) {
+  const std::uint64_t now = since_start();
+  const bool in_handler = !thread || unwinder.in_handler(thread->stack, *thread->hook_cache);
+  const bool quiet = helper.join(kHelperWaitNs) && !in_handler;
+  if (!quiet || !ask_the_allocator(now, AskingBudget::kMostAtEndNs, last_allocator_state_)) last_allocator_state_ = {};
+  if (!allocations.exact()) return;
+  leak_scan_.t = now;
+  if (in_handler) leak_scan_.reason = "the process may have ended inside a signal handler";
+  else if (!quiet) leak_scan_.reason = "the agent's thread did not stop in time";
+  else if (origin_ == Origin::forked) leak_scan_.reason = "a forked child does not know its parent's blocks";
+  else search_leaks(thread->stack);
 }
 
 // Blocks that only this thread's registers refer to: the first thing here is to store them, in the part of the stack that is looked at.

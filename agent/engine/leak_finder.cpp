@@ -13,7 +13,8 @@ namespace sys = capture::sys;
 namespace {
 
 constexpr std::uint64_t kWord = 8;
-constexpr std::uint64_t kPiece = MemoryReader::kPieceBytes;
+constexpr std::uint64_t kPiece = MemoryReader::kPieceBytes, kOwnPiece = 512;
+constexpr std::uint64_t kNobodyRanNs = 2'000;  // of CPU time: less than it takes to wake a thread, more than two clocks differ by
 constexpr std::uint64_t kAddressBits = 0x7fff'ffff'ffff;
 
 std::uint64_t up_to_word(std::uint64_t at) { return (at + kWord - 1) & ~(kWord - 1); }
@@ -27,6 +28,11 @@ const char* reason_of(BlockIndex::Built built) {
     case BlockIndex::Built::changed: break;
   }
   return "other threads went on allocating";
+}
+
+std::uint64_t cpu_ns_of_others() {
+  const std::uint64_t all = capture::process_cpu_ns();
+  return all - capture::thread_cpu_ns();
 }
 
 }  // namespace
@@ -146,11 +152,11 @@ void LeakFinder::content(std::uint64_t from, std::uint64_t to, Visit&& visit) {
     if (last_region_ && last_region_->plain && to <= last_region_->end) return visit(reinterpret_cast<const unsigned char*>(from), (to - from) / kWord);
   }
   while (from + kWord <= to && !late()) {
-    if (to - from >= kPiece) {
+    if (to - from >= kOwnPiece) {  // more than is worth a whole page with neighbours
       const unsigned char* bytes;
-      const std::uint64_t got = reader_.piece(from, kPiece, bytes);
+      const std::uint64_t wanted = to - from < kPiece ? to - from : kPiece, got = reader_.piece(from, wanted, bytes);
       if (got) visit(bytes, got / kWord);
-      from = got == kPiece ? from + kPiece : (from + got) / capture::kPageBytes * capture::kPageBytes + capture::kPageBytes;
+      from = got == wanted ? from + wanted : (from + got) / capture::kPageBytes * capture::kPageBytes + capture::kPageBytes;
       continue;
     }
     const std::uint64_t page_end = (from / capture::kPageBytes + 1) * capture::kPageBytes, end = page_end < to ? page_end : to;
@@ -178,9 +184,10 @@ void LeakFinder::follow() {
 // While other threads run, a reference may move from where it was not yet looked for to where it was: a second look at everything finds
 // it, as long as no block came or went (which run() checks).
 void LeakFinder::mark() {
+  const std::uint64_t before = cpu_ns_of_others();
   roots();
   follow();
-  if (search_.alone || late_) return;
+  if (search_.alone || late_ || cpu_ns_of_others() - before < kNobodyRanNs) return;
   reader_.forget();
   roots();
   follow();

@@ -147,7 +147,7 @@ class Session {
   void ask_in_hook(capture::ThreadBlock& thread, std::uint64_t end_ticks);
   bool ask_the_allocator(std::uint64_t now_ns, std::uint64_t most_ns, trace::AllocatorState& state);
   void ask_while_running();
-  void look_for_leaks(const capture::ThreadBlock& thread);
+  void look_for_leaks(const capture::ThreadBlock* thread);
   void search_leaks(const capture::StackBounds& stack);
   void write_last_records(EndReason reason, std::uint64_t status);
   void rearm_all();

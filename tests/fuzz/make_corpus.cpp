@@ -97,6 +97,8 @@ TraceBuilder hostile_calls() {
                                     .delayed_ns = n, .delayed_stack = n});
     builder.add(trace::CallEvent{.t = n, .ns = n, .thread = n, .call = n, .object = n, .stack = n}).add(trace::Wake{.t = n, .thread = n, .object = n});
     builder.add(trace::StillBlocked{.t = 1, .thread = n, .call = n, .object = n, .stack = n, .since = n});
+    builder.add(trace::LeakedSite{.t = 1, .stack = n, .direct_blocks = n, .direct_bytes = n, .indirect_blocks = n, .indirect_bytes = n});
+    builder.add(trace::LeakScan{.t = n % 3, .completed = n, .reason = "r", .blocks = n, .bytes = n, .root_bytes = n, .leaked_blocks = n, .leaked_bytes = n, .ns = n});
   }
   return builder;
 }

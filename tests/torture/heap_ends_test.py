@@ -16,6 +16,7 @@ class HeapEndsTest(Scratch):
         self.assertEqual((seen.status, seen.stdout, seen.stderr), (bare.status, bare.stdout, bare.stderr))
         self.assertEqual(seen.status, 3)
         scans = [scan for dump in self.dumps(output.split("/")[-1] + "*") for scan in raw_records.tables(dump)["leak_scan"]]
+        self.assertTrue(scans)
         return scans
 
     def test_handler_that_interrupted_the_allocator(self):
