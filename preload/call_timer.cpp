@@ -63,7 +63,8 @@ Outcome outcome_of_none(CallKind kind, std::int64_t result) {
   if (kind.is_output()) {
     ++descriptor.writes;
     if (bytes < kSmallWrite && descriptor.small_writes < 255) ++descriptor.small_writes;
-    descriptor.last_write = end;
+    // The other side may be at work before the call is back: on a busy machine it is given this very CPU. A large write waits for room.
+    descriptor.last_write = bytes < kSmallWrite ? begin : end;
     if (descriptor.writes != 2 || !turns.watched.load(std::memory_order_relaxed)) return;
     const capture::Scope scope;
     descriptor.second_write = capture::stack_of_call(thread);

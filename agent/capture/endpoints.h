@@ -62,7 +62,7 @@ struct Descriptor {
   std::uint16_t writes;                // since the last read
   std::uint8_t small_writes;           // of them, at most 255
   bool is_stream;                      // of a socket: its turns are counted
-  std::uint64_t last_write;            // ticks, when it ended
+  std::uint64_t last_write;            // ticks, when it was under way to the other side
   StackId second_write;                // of this turn, where it was watched
 };
 

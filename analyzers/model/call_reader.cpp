@@ -120,7 +120,8 @@ void CallReader::turns(const trace::RequestTurns& event, StackId delayed_stack) 
   TurnRow& row = row_of(out_.turns, turns_, {{0, trace::Call::none, endpoint_row(event.object)}}, kMostTurns);
   row.opened += believable(event.opened);
   row.closed += believable(event.closed);
-  row.turns += believable(event.turns) + believable(event.ready_turns);  // the latter took nobody's time
+  row.turns += believable(event.turns) + believable(event.ready_turns);
+  row.ready_turns += believable(event.ready_turns);
   row.turn_ns += believable(event.turn_ns);
   row.delayed_turns += std::min(believable(event.delayed_turns), believable(event.turns));
   row.delayed_ns += std::min(believable(event.delayed_ns), believable(event.turn_ns));

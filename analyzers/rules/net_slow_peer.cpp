@@ -15,14 +15,16 @@ namespace {
 using trace::CallGroup;
 using trace::EndpointKind;
 
-constexpr double kFewestTurns = 10, kMuchSlower = 3;
+constexpr double kFewestTurns = 10, kFewestWaited = 3, kMuchSlower = 3;
 constexpr double kLikeSize = 4;                  // times: requests and answers of peers that do the same
 constexpr std::size_t kFewestOthers = 2, kMostPeers = 200, kMostFindings = 3;
 
 struct Peer {
   const EndpointTotals* totals = nullptr;
   std::string port;
-  double turns = 0, mean = 0;                    // delayed acknowledgements, which are not the peer's fault, left out
+  double turns = 0, waited = 0;                  // delayed acknowledgements, which are not the peer's fault, left out
+  double mean = 0;                               // of the turns that were waited for; 0: hardly any was
+  double waiting() const { return waited * mean; }
   double sent = 0, received = 0;                 // bytes a turn
 };
 
@@ -33,7 +35,9 @@ Peer peer_of(const Model& model, const EndpointTotals& totals) {
   const TurnRow& turns = *totals.turns;
   peer.turns = static_cast<double>(turns.turns - std::min(turns.turns, turns.delayed_turns));
   if (peer.turns <= 0) return peer;
-  peer.mean = static_cast<double>(turns.turn_ns - std::min(turns.turn_ns, turns.delayed_ns)) * 1e-9 / peer.turns;
+  peer.waited = peer.turns - std::min(peer.turns, static_cast<double>(turns.ready_turns));
+  // How long an answer took that was ready nobody knows: of several asked at once, all but the slowest are.
+  if (peer.waited >= kFewestWaited) peer.mean = static_cast<double>(turns.turn_ns - std::min(turns.turn_ns, turns.delayed_ns)) * 1e-9 / peer.waited;
   const auto colon = row.name.rfind(':');
   if (row.kind == EndpointKind::tcp_peer && colon != std::string::npos) peer.port = row.name.substr(colon + 1);
   for (const OperationTotals& operation : totals.operations) {
@@ -84,12 +88,12 @@ CallPlace waiting_place(const Model& model, const Peer& peer) {
 
 Gain gain_of(const Model& model, const Peer& peer, const CallPlace& place, double usual) {
   WaitSaving saving;
-  saving.seconds = seconds_by_thread(place, peer.turns * (peer.mean - usual) / std::max(place.seconds, 1e-9));
+  saving.seconds = seconds_by_thread(place, peer.waited * (peer.mean - usual) / std::max(place.seconds, 1e-9));
   // A thread that asks several at a time, or waits in poll, may not wait for this one alone.
-  const double in_calls = place.blocked_seconds / std::max(peer.turns * peer.mean, 1e-9);
+  const double in_calls = place.blocked_seconds / std::max(peer.waiting(), 1e-9);
   saving.low = in_calls > 0.5 ? 0.9 : 0;
   saving.high = peer.mean / (peer.mean - usual);
-  saving.why = fmt::format("{:.0f} turns of {} each, less the {} that the other peers take", peer.turns, duration(peer.mean), duration(usual));
+  saving.why = fmt::format("{:.0f} turns of {} each, less the {} that the other peers take", peer.waited, duration(peer.mean), duration(usual));
   return gain_of_waiting(model, saving);
 }
 
@@ -102,9 +106,9 @@ Finding finding_of(const Model& model, const Peer& peer, const CallPlace& place,
   finding.confidence = peer.turns >= 50 ? 0.8 : 0.6;
   finding.culprit = place.culprit;
   finding.title = fmt::format("{} answers in {}, its like in {}: {} of wall time waiting for it{}", name, duration(peer.mean), duration(usual),
-                              percent(peer.turns * peer.mean / model.timeline.wall_seconds), in_function(place.culprit));
-  finding.evidence = {text_evidence("peer", name), count_evidence("answers", peer.turns, "count"), seconds_evidence("one answer, mean", peer.mean),
-                      seconds_evidence("of its like, median of their means", usual), seconds_evidence("time waiting for it", peer.turns * peer.mean)};
+                              percent(peer.waiting() / model.timeline.wall_seconds), in_function(place.culprit));
+  finding.evidence = {text_evidence("peer", name), count_evidence("answers", peer.turns, "count"), count_evidence("of them waited for", peer.waited, "count"), seconds_evidence("one answer, mean", peer.mean),
+                      seconds_evidence("of its like, median of their means", usual), seconds_evidence("time waiting for it", peer.waiting())};
   if (latencies.total()) finding.evidence.push_back(seconds_evidence("99th percentile", latencies.duration_quantile(0.99) * 1e-9));
   finding.stacks = blocked_stacks(model, place, 2);
   finding.advice = {fmt::format("look at {}: its load, its place in the network, what it does for each request", name),
@@ -134,7 +138,7 @@ RuleResult net_slow_peer(const Model& model) {
   for (const Peer& peer : peers) {
     const double usual = usual_turn(peers, peer);
     if (usual > 0) slowest = std::max(slowest, peer.mean / usual);
-    if (usual <= 0 || peer.mean < kMuchSlower * usual || result.findings.size() >= kMostFindings) continue;
+    if (usual <= 0 || peer.waited < kFewestTurns || peer.mean < kMuchSlower * usual || result.findings.size() >= kMostFindings) continue;
     const CallPlace place = waiting_place(model, peer);
     Gain gain = gain_of(model, peer, place, usual);
     if (severity_by_part(gain.fraction) != Severity::info) result.findings.push_back(finding_of(model, peer, place, usual, std::move(gain)));
