@@ -71,7 +71,8 @@ TraceBuilder& TraceBuilder::turns(std::uint64_t endpoint, const TurnSpec& spec) 
     add(trace::RequestTurns{.end_ms = end_ms, .span_ms = span_ms, .object = endpoint, .opened = whole(spec.opened * part), .closed = whole(spec.opened * part),
                             .turns = whole((spec.turns + spec.delayed) * part), .turn_ns = whole((spec.turns * spec.each + spec.delayed * spec.delayed_each) * part * 1e9),
                             .turn_latencies = by_time, .delayed_turns = whole(spec.delayed * part),
-                            .delayed_ns = whole(spec.delayed * spec.delayed_each * part * 1e9), .delayed_stack = spec.delayed_stack});
+                            .delayed_ns = whole(spec.delayed * spec.delayed_each * part * 1e9), .delayed_stack = spec.delayed_stack,
+                            .ready_turns = whole(spec.ready * part)});
   });
   return *this;
 }

@@ -214,6 +214,19 @@ TEST(NetSlowPeer, EqualPeersAreFine) {
   EXPECT_THAT(result.fine, HasSubstr("1.5 times"));
 }
 
+// Of three that take 2 ms each and are asked at once, the first one's answer is waited for, the others' are mostly there by then.
+TEST(NetSlowPeer, AnswersThatWereReadySayNothingOfHowLongTheyTook) {
+  TraceBuilder builder;
+  for (int i = 0; i < 3; ++i) {
+    const auto peer = builder.peer("127.0.0.1:900" + std::to_string(i));
+    const double waited = i == 0 ? 100 : 10;
+    builder.calls({.call = Call::send, .object = peer, .stack = builder.stack({"main", "ask_all", "send_message"}), .calls = 100, .each = 5e-6, .bytes_each = 100, .to = 2});
+    builder.calls({.call = Call::recv, .object = peer, .stack = builder.stack({"main", "ask_all", "await_reply"}), .calls = 100, .each = 0.002 * waited / 100, .bytes_each = 100, .to = 2});
+    builder.turns(peer, {.opened = 1, .turns = waited, .each = 0.002, .ready = 100 - waited, .to = 2});
+  }
+  EXPECT_TRUE(net_slow_peer(*model_of(builder.finish(2))).findings.empty());
+}
+
 TEST(NetSlowPeer, APeerThatDoesSomethingElseIsNotCompared) {
   EXPECT_TRUE(net_slow_peer(*model_of(three_backends(0.012, 5000).finish(2))).findings.empty());
 }
