@@ -130,6 +130,7 @@ std::unique_ptr<Model> load_model(const std::vector<std::string>& dumps, const A
   model->timeline = timeline.get();
   model->waits = Waits::build(model->recording, model->timeline);
   model->heap = Heap::build(model->recording);
+  model->allocator_time = AllocatorTime::build(model->recording, *model->symbols, model->cpu);
   return model;
 }
 

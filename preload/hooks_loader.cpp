@@ -4,14 +4,16 @@
 #include "agent/capture/scope.h"
 #include "agent/engine/session.h"
 #include "preload/real.h"
+#include "preload/scoped_originals.h"
 
 TAILBACK_HOOK int dlclose(void* handle) {
   const auto real_close = TAILBACK_REAL(dlclose);
   tailback::engine::session.wake_up();  // what a forked child knows of the code must not go stale
-  if (!tailback::capture::recording()) return real_close(handle);
+  const bool recording = tailback::capture::recording();
   auto& code = tailback::engine::session.code;
-  code.begin_unload();
+  if (recording) code.begin_unload();
   const int result = real_close(handle);  // may run destructors of the program: no Scope, hooks work inside
-  code.end_unload();
+  if (recording) code.end_unload();
+  tailback::preload::forget_scoped_originals();
   return result;
 }

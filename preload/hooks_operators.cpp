@@ -2,43 +2,28 @@
 // operator new and delete. The C++ library's own come down to malloc and free, whose hooks see them; allocators that stand in for malloc
 // (jemalloc, tcmalloc, mimalloc) bring operators that do not. Only theirs are looked at here.
 //
-// These hooks are in the global scope of every process, also of one that is no C++ program but loads a C++ plugin later, for itself
-// alone: the plugin's operators then end here, and the definition that it would have got is found in its own scope.
-#include <dlfcn.h>
-
+// These hooks are in the global scope of every process, also of one that is no C++ program but loads C++ plugins later, each for itself
+// alone: the plugins' operators then end here, and each gets the definition that it would have got (scoped_originals.h).
 #include "preload/allocation_call.h"
 #include "preload/real.h"
+#include "preload/scoped_originals.h"
 
 using tailback::capture::may_be_known;
 using tailback::capture::passes_unseen;
 using tailback::preload::AllocationCall;
 using tailback::preload::FreeCall;
+using tailback::preload::ScopedOriginals;
 
 namespace {
 
-// Not among what the program was started with: the definition that the calling object sees. Kept only where it cannot be unloaded; that
-// is so for libstdc++, whose unique symbols pin it (a plugin with operators of its own is asked anew each time).
-[[gnu::cold, gnu::noinline]] void* in_scope_of(const void* caller, const char* name, bool& stays) {
-  dlerror();  // the failed look-up before this one is no business of the program's
-  Dl_info info, definition;
-  if (!dladdr(caller, &info)) return nullptr;
-  void* scope = dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
-  if (!scope) return nullptr;
-  void* function = dlsym(scope, name);
-  dlclose(scope);
-  stays = function && dladdr(function, &definition) && std::string_view(definition.dli_fname).find("/libstdc++.so") != std::string_view::npos;
-  return function;
-}
-
-// The original of an operator, and whether its object is the allocator's own.
+// The original of an operator, and whether its object is the allocator's own. Kept when the program was started with it.
 template <class Function>
-[[gnu::cold, gnu::noinline]] Function find(Function& kept, bool& of_allocator, const char* name, std::uint32_t hash, const void* caller) {
-  bool stays = true;
-  void* found = tailback::real::resolve(name, hash);
-  if (found) __atomic_store_n(&of_allocator, tailback::real::same_object(found, reinterpret_cast<const void*>(TAILBACK_REAL(malloc))), __ATOMIC_RELAXED);
-  else found = in_scope_of(caller, name, stays);
+[[gnu::cold, gnu::noinline]] Function find(Function& kept, bool& of_allocator, ScopedOriginals& scoped, const char* name, std::uint32_t hash, const void* caller) {
+  void* found = scoped.used() ? nullptr : tailback::real::next_definition(name, hash);
+  if (!found) return reinterpret_cast<Function>(scoped.find(name, caller));
+  __atomic_store_n(&of_allocator, tailback::real::same_object(found, reinterpret_cast<const void*>(TAILBACK_REAL(malloc))), __ATOMIC_RELAXED);
   const auto function = reinterpret_cast<Function>(found);
-  if (stays) __atomic_store_n(&kept, function, __ATOMIC_RELEASE);
+  __atomic_store_n(&kept, function, __ATOMIC_RELEASE);
   return function;
 }
 
@@ -47,9 +32,11 @@ template <class Function>
 // Defines `function`, the original, and `own`: it is the allocator's own.
 #define TAILBACK_OPERATOR(name)                                                                                                       \
   static constinit bool own = false;                                                                                                  \
+  static constinit ScopedOriginals scoped;                                                                                            \
   auto function = __atomic_load_n(&tailback::real::name##_, __ATOMIC_ACQUIRE);                                                        \
   if (!function) [[unlikely]]                                                                                                         \
-    function = find(tailback::real::name##_, own, #name, std::integral_constant<std::uint32_t, tailback::real::gnu_hash(#name)>::value, __builtin_return_address(0))
+    function = find(tailback::real::name##_, own, scoped, #name, std::integral_constant<std::uint32_t, tailback::real::gnu_hash(#name)>::value, \
+                    __builtin_return_address(0))
 
 #define TAILBACK_NEW(name, parameters, arguments)       \
   TAILBACK_HOOK void* name parameters {                 \

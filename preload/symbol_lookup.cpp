@@ -90,8 +90,7 @@ const char* defined_before(const char* name, std::uint32_t hash) {
   const link_map* object = own.dlfo_link_map;
   while (object->l_prev) object = object->l_prev;
   for (; object && object != own.dlfo_link_map; object = object->l_next) {
-    const Tables tables = tables_of(*object);
-    if (tables.hash && tables.symbols && tables.names && find(tables, name, hash)) return object->l_name;
+    if (find(tables_of(*object), name, hash)) return object->l_name;
   }
   return nullptr;
 }

@@ -76,7 +76,6 @@ constinit FreeFilter free_filter{&none_known, 0};
 bool Allocations::init(AllocationMode mode, std::uint64_t interval, std::uint32_t most_nodes) {
   if (mode == AllocationMode::off) return true;
   interval_ = interval ? interval : 1;
-  most_nodes_ = most_nodes;
   samples_ = map_numbers<SiteSamples>(kMostSampledSites);
   samples_of_node_ = map_numbers<std::atomic<std::uint32_t>>(most_nodes + 1);
   groups_ = map_numbers<Group>(kGroups);
@@ -197,9 +196,15 @@ void Allocations::add_exact(ThreadBlock& thread, const NewBlock& block, StackId 
   Group& group = group_of(&thread);
   SiteCounters* sums = site ? counters_of(group, site) : nullptr;
   const auto address = reinterpret_cast<std::uint64_t>(block.at);
-  if (!sums || !live_.insert(LiveBlock::make(address, block.bytes, site, sampled))) {
+  LiveBlock unseen;
+  if (!sums || !live_.insert(LiveBlock::make(address, block.bytes, site, sampled), unseen)) {
     lost_.fetch_add(1, kRelaxed);
     return;
+  }
+  if (unseen.word) {
+    Freed gone{unseen, {}};
+    if (!unseen.sampled() || !sampled_.take(address, gone.sample)) gone.sample.at = 0;
+    freed(&thread, gone);
   }
   const std::uint32_t peak = peak_.load(kRelaxed);
   if (&group == &groups_[kGroups - 1]) count_new<true>(*sums, block, peak);
@@ -214,10 +219,12 @@ void Allocations::add_sample(ThreadBlock& thread, const NewBlock& block, StackId
   const SampleWeight weight = weight_of(block.bytes, interval_);
   SampledBlock entry{reinterpret_cast<std::uint64_t>(block.at), block.bytes, block.end, milli(weight.blocks), thread_local_state.allocation_budget,
                      sums ? static_cast<std::uint32_t>(sums - samples_) : 0, static_cast<std::uint32_t>(thread.id)};
-  if (!sums || !sampled_.insert(entry)) {
+  SampledBlock unseen;
+  if (!sums || !sampled_.insert(entry, unseen)) {
     lost_.fetch_add(1, kRelaxed);
     return;
   }
+  if (unseen.at) count_sampled_free(&thread, unseen);
   const auto weighted = [&](std::uint64_t value) { return static_cast<std::uint64_t>(weight.blocks * static_cast<double>(value)); };
   const double kib = static_cast<double>(block.bytes) / 1024;
   keep_peak(*sums, peak_.load(kRelaxed));
@@ -227,13 +234,14 @@ void Allocations::add_sample(ThreadBlock& thread, const NewBlock& block, StackId
   sums->variance_kib2.fetch_add(static_cast<std::uint64_t>(weight.variance * kib * kib), kRelaxed);
   sums->allocate_ns.fetch_add(weighted(tick_clock.to_ns(block.end - block.begin)), kRelaxed);
   sums->sizes[bucket(block.bytes, SiteSamples::kSizes)].fetch_add(static_cast<std::uint32_t>(weight.blocks + 0.5), kRelaxed);
-  if (block.bytes >= kPagesBytes) sums->faulting_milliblocks.fetch_add(entry.milliblocks, kRelaxed);
+  if (block.bytes >= kPagesBytes) sums->paged_milliblocks.fetch_add(entry.milliblocks, kRelaxed);
   if (block.reallocated) {
     sums->reallocated_milliblocks.fetch_add(entry.milliblocks, kRelaxed);
     sums->moved_bytes.fetch_add(weighted(block.moved_bytes), kRelaxed);
   }
   if (exact()) return;
   note_live(groups_[kGroups - 1], static_cast<std::int64_t>(weighted(block.bytes)));
+  if (unseen.at) return;  // the filter counts this address already
   std::atomic<std::uint8_t>& slot = free_filter.slot(entry.at);
   std::uint8_t count = slot.load(kRelaxed);
   while (count != 255 && !slot.compare_exchange_weak(count, static_cast<std::uint8_t>(count + 1), kRelaxed)) {
@@ -264,9 +272,11 @@ Allocations::Freed Allocations::take(void* at) {
 }
 
 void Allocations::put_back(const Freed& block) {
-  if (block.live.word) live_.insert(block.live);
+  LiveBlock live;  // nobody else can have the address
+  SampledBlock sample;
+  if (block.live.word) live_.insert(block.live, live);
   if (!block.sample.at) return;
-  sampled_.insert(block.sample);
+  sampled_.insert(block.sample, sample);
   if (!exact()) free_filter.slot(block.sample.at).store(255, kRelaxed);  // stays: such a thing is rare
 }
 

@@ -43,7 +43,7 @@ struct SiteSamples {
   Sum allocate_ns, free_ns;                                // time inside the allocator, weighted
   Sum temporary_milliblocks, crossed_milliblocks;          // freed before the thread's next allocation; by another thread
   Sum reallocated_milliblocks, moved_bytes;                // came from realloc; what that copied
-  Sum faulting_milliblocks;                                // blocks of at least kPagesBytes: fresh pages each time, with most allocators
+  Sum paged_milliblocks;                                // blocks of at least kPagesBytes: fresh pages each time, with most allocators
   std::atomic<std::int64_t> bytes_at_peak;                 // as in SiteCounters
   std::atomic<std::uint32_t> peak;
   std::atomic<std::uint32_t> sizes[kSizes];                // blocks: [i]: sizes in [2^(i-1), 2^i)
@@ -101,11 +101,6 @@ class Allocations {
   // A thread begins, and ends: its further frees are seen all the same.
   void begin_thread(ThreadBlock& thread);
   void end_thread(ThreadBlock& thread);
-  // A second thread is about to be.
-  void expect_threads() {
-    live_.share();
-    sampled_.share();
-  }
   // Whether a block that did not pass unseen is a sample, to be timed.
   bool is_sampled(ThreadBlock& thread, std::uint64_t bytes);
   void add(ThreadBlock& thread, const NewBlock& block);
@@ -171,7 +166,6 @@ class Allocations {
   StackId* site_stacks_ = nullptr;
   SiteSamples* samples_ = nullptr;
   Group* groups_ = nullptr;
-  std::uint32_t most_nodes_ = 0;
   std::atomic<std::uint32_t> next_site_{1}, next_samples_{1};
   std::atomic<std::uint32_t> groups_taken_{0};
   std::atomic<std::uint32_t> peak_{0};  // number of the last peak

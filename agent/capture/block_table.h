@@ -2,11 +2,13 @@
 // Blocks of the program's heap by address: open addressing in shards, each with a lock of its own and grown by itself. Blocks that lie
 // together share a shard, so that threads with arenas of their own rarely meet. A thread holds a shard for some 10 ns, or while the
 // shard grows, and never enters one twice (hooks inside hooks pass through); waiters sleep on a futex, so that the scheduler lets the
-// holder finish whatever the priorities are. Never from signal handlers. In a forked child all shards are empty.
+// holder finish whatever the priorities are. While libc knows of one thread only, no locks are taken. Never from signal handlers. In a
+// forked child all shards are empty.
 //
 // Entry: a plain struct whose zero value means "free", with std::uint64_t address() const.
 #pragma once
 #include <linux/futex.h>
+#include <sys/single_threaded.h>
 
 #include <atomic>
 #include <bit>
@@ -58,22 +60,21 @@ class BlockTable {
     return shards_ != nullptr;
   }
   void after_fork() { mapped_.store(0, std::memory_order_relaxed); }
-  // While only one thread uses the table it takes no locks. Said before a second one comes to be; there is no way back.
-  void share() { shared_.store(true, std::memory_order_relaxed); }
 
-  // False: no room. An entry of the same address is overwritten: its free was not seen.
-  bool insert(const Entry& entry) {
+  // False: no room. An entry of the same address, whose free was not seen, makes place for the new one and is handed out (else zero).
+  bool insert(const Entry& entry, Entry& replaced) {
     Shard& shard = shard_of(entry.address());
-    const Hold hold(*this, shard);
+    const Hold hold(shard);
+    replaced = Entry{};
     const bool room = shard.used * 2 < shard.capacity || grow(shard);
-    if (room) put(shard, entry);
+    if (room) put(shard, entry, replaced);
     return room;
   }
 
   // Removes the entry of an address; false when there is none.
   bool take(std::uint64_t address, Entry& taken) {
     Shard& shard = shard_of(address);
-    const Hold hold(*this, shard);
+    const Hold hold(shard);
     return shard.used && remove(shard, address, taken);
   }
 
@@ -82,7 +83,7 @@ class BlockTable {
   void for_each(Visit&& visit) {
     for (std::uint32_t i = 0; i < kShards; ++i) {
       Shard& shard = shards_[i];
-      const Hold hold(*this, shard);
+      const Hold hold(shard);
       for (std::uint32_t slot = 0; slot < shard.capacity; ++slot)
         if (shard.entries[slot].address()) visit(shard.entries[slot]);
     }
@@ -100,7 +101,7 @@ class BlockTable {
 
   class Hold {
    public:
-    Hold(const BlockTable& table, Shard& shard) : lock_(table.shared_.load(std::memory_order_relaxed) ? &shard.lock : nullptr) {
+    explicit Hold(Shard& shard) : lock_(__libc_single_threaded ? nullptr : &shard.lock) {
       if (lock_) lock_->lock();
     }
     ~Hold() {
@@ -123,15 +124,12 @@ class BlockTable {
     return static_cast<std::uint32_t>(granule + (granule >> std::countr_zero(capacity)) * 0x9e3779b1u) & (capacity - 1);
   }
 
-  static void put(Shard& shard, const Entry& entry) {
+  static void put(Shard& shard, const Entry& entry, Entry& replaced) {
     std::uint32_t slot = home(entry.address(), shard.capacity);
-    for (;; slot = (slot + 1) & (shard.capacity - 1)) {
-      const std::uint64_t at = shard.entries[slot].address();
-      if (at == 0) break;
-      if (at == entry.address()) return void(shard.entries[slot] = entry);
-    }
+    while (shard.entries[slot].address() != 0 && shard.entries[slot].address() != entry.address()) slot = (slot + 1) & (shard.capacity - 1);
+    replaced = shard.entries[slot];
     shard.entries[slot] = entry;
-    ++shard.used;
+    shard.used += replaced.address() == 0;
   }
 
   static bool remove(Shard& shard, std::uint64_t address, Entry& taken) {
@@ -157,8 +155,9 @@ class BlockTable {
     auto* entries = static_cast<Entry*>(map_own_pages(capacity * sizeof(Entry)));
     if (!entries) return shard.used + 1 < shard.capacity / 8 * 7;
     Shard grown{{}, 0, capacity, entries};
+    Entry none;
     for (std::uint32_t slot = 0; slot < shard.capacity; ++slot)
-      if (shard.entries[slot].address()) put(grown, shard.entries[slot]);
+      if (shard.entries[slot].address()) put(grown, shard.entries[slot], none);
     unmap_pages(shard.entries, shard.capacity * sizeof(Entry));
     mapped_.fetch_add((capacity - shard.capacity) * sizeof(Entry), std::memory_order_relaxed);
     shard.capacity = capacity;
@@ -167,7 +166,6 @@ class BlockTable {
   }
 
   Shard* shards_ = nullptr;
-  std::atomic<bool> shared_{false};
   std::uint64_t most_in_shard_ = 0;
   std::atomic<std::uint64_t> mapped_{0};
 };

@@ -88,7 +88,7 @@ void AllocationWriter::samples(SiteSamples& site, std::uint64_t now_ns) {
   record.crossed_milliblocks = load(site.crossed_milliblocks);
   record.reallocated_milliblocks = load(site.reallocated_milliblocks);
   record.moved_bytes = load(site.moved_bytes);
-  record.paged_milliblocks = load(site.faulting_milliblocks);
+  record.paged_milliblocks = load(site.paged_milliblocks);
   record.sizes = sizes.view();
   record.lifetimes = lifetimes.view();
   dump_->append(record);

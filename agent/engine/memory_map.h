@@ -38,7 +38,7 @@ class MemoryMap {
   struct Listed {  // the mapping that is being read
     MemoryRegion region;
     std::uint64_t anonymous_kib;
-    bool readable, writable, named;
+    bool readable, writable;
   };
   void take_line(std::string_view line);
   void begin_region(std::string_view line);

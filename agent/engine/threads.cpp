@@ -36,7 +36,6 @@ std::uint64_t peek(const void* address) {
 }  // namespace
 
 ThreadBlock* Session::prepare_thread(const capture::Scope& scope, void* (*entry)(void*), void* argument, std::uint64_t stack_bytes) {
-  allocations.expect_threads();
   if (!scope.on()) return nullptr;
   ThreadBlock* block = threads_.acquire();
   if (!block) return nullptr;

@@ -110,11 +110,11 @@ void FunctionCost::Part::add(const StackWeight& weight) {
   samples += weight.samples;
 }
 
-AllocatorTime AllocatorTime::build(const Model& model) {
+AllocatorTime AllocatorTime::build(const Recording& recording, const Symbols& symbols, const CpuProfile& cpu) {
   AllocatorTime time;
-  const Attribution attribution(model.recording, *model.symbols, model.cpu.stacks);
-  AllocationFrames frames(model.recording, *model.symbols);
-  for (const StackWeight& weight : model.cpu.stacks) {
+  const Attribution attribution(recording, symbols, cpu.stacks);
+  AllocationFrames frames(recording, symbols);
+  for (const StackWeight& weight : cpu.stacks) {
     const Responsible who = frames.asking(attribution.of(weight.stack));
     const AllocationWork work = frames.below(who, weight.stack);
     FunctionCost& cost = time.functions[who.owner];
@@ -134,8 +134,8 @@ const FunctionCost& AllocatorTime::of(FunctionId function) const {
   return known == functions.end() ? none : known->second;
 }
 
-std::vector<bool> stack_set(const Model& model, std::initializer_list<const FunctionCost::Part*> parts) {
-  std::vector<bool> set(model.recording.nodes.size());
+std::vector<bool> stack_set(const Recording& recording, std::initializer_list<const FunctionCost::Part*> parts) {
+  std::vector<bool> set(recording.nodes.size());
   for (const FunctionCost::Part* part : parts)
     for (const StackWeight& weight : part->stacks)
       if (weight.stack < set.size()) set[weight.stack] = true;

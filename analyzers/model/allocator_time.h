@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "analyzers/model/attribution.h"
-#include "analyzers/model/model.h"
+#include "analyzers/model/cpu_profile.h"
 
 namespace tailback::analyzers {
 
@@ -58,7 +58,7 @@ struct FunctionCost {  // one own function, with the libraries below it
 };
 
 struct AllocatorTime {
-  static AllocatorTime build(const Model& model);
+  static AllocatorTime build(const Recording& recording, const Symbols& symbols, const CpuProfile& cpu);
 
   std::map<FunctionId, FunctionCost> functions;  // by the own function; 0: none on the stack
   FunctionCost::Part allocator, locking, freeing;  // of all functions, inside the allocator; freeing: other than by growing containers
@@ -67,6 +67,6 @@ struct AllocatorTime {
 };
 
 // The stacks of several parts as cpu_seconds_at() wants them.
-std::vector<bool> stack_set(const Model& model, std::initializer_list<const FunctionCost::Part*> parts);
+std::vector<bool> stack_set(const Recording& recording, std::initializer_list<const FunctionCost::Part*> parts);
 
 }  // namespace tailback::analyzers

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 
 #include <fmt/format.h>
 
@@ -91,6 +92,10 @@ Gain bounded(Gain gain) {
 
 double amdahl_saving(double serial, double cpus) { return cpus > 1 ? serial * (1 - 1 / cpus) : 0; }
 
+double total_of(const ThreadSeconds& seconds) {
+  return std::accumulate(seconds.begin(), seconds.end(), 0.0, [](double sum, const auto& of_thread) { return sum + of_thread.second; });
+}
+
 ThreadSeconds cpu_seconds_at(const Model& model, const std::vector<bool>& stacks) {
   ThreadSeconds at, all;
   for (const CpuRow& row : model.recording.cpu) {
@@ -111,8 +116,7 @@ Gain gain_of_cpu_time(const Model& model, const std::vector<bool>& stacks, const
 
 Gain gain_of_cpu_seconds(const Model& model, const ThreadSeconds& at, const Removable& part) {
   const double wall = std::max(model.timeline.wall_seconds, 1e-9);
-  double total = 0;
-  for (const auto& [thread, seconds] : at) total += seconds;
+  const double total = total_of(at);
   const double share_of_all = total / std::max(static_cast<double>(model.cpu.cpu_ns) * 1e-9, 1e-9);
   if (!model.recording.source.format.empty()) return bounded(of_shares(share_of_all, part));
   std::vector<Share> shares, busy;

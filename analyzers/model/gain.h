@@ -22,6 +22,7 @@ struct Removable {
 Gain gain_of_cpu_time(const Model& model, const std::vector<bool>& stacks, const Removable& part);
 
 using ThreadSeconds = std::map<ThreadId, double>;  // of CPU time; 0: the short-lived threads
+double total_of(const ThreadSeconds& seconds);
 // CPU time at the stacks, scaled to each thread's clock.
 ThreadSeconds cpu_seconds_at(const Model& model, const std::vector<bool>& stacks);
 // The same for CPU time that is known by thread and not by stack.

@@ -127,8 +127,10 @@ std::string without_qualified_self(std::string_view name) {
 }
 
 std::string bare_name(std::string_view demangled) {
-  if (demangled.starts_with('<') && !demangled.starts_with("<unknown")) return bare_name(without_qualified_self(demangled));
-  std::string name = without_groups(demangled);
+  constexpr int kMostNested = 8;
+  std::string full(demangled);
+  for (int level = 0; level < kMostNested && full.starts_with('<') && !full.starts_with("<unknown"); ++level) full = without_qualified_self(full);
+  std::string name = without_groups(full);
   for (const std::string_view suffix : {" const", " volatile", " &&", " &", " [clone"}) {
     const std::size_t at = name.find(suffix);
     if (at != std::string::npos && name.compare(0, 9, "operator ") != 0) name.erase(at);

@@ -35,20 +35,14 @@ struct Hot {
   std::uint64_t samples = 0;
 };
 
-double sum_of(const ThreadSeconds& seconds) {
-  double sum = 0;
-  for (const auto& [thread, part] : seconds) sum += part;
-  return sum;
-}
-
 // Freeing is booked to the functions whose blocks it is, by the heap's shares: a pool at one end changes both.
 Hot hot_of(const Model& model, const AllocatorTime& time, const AllocationPlace& place, double all_free_seconds, const ThreadSeconds& freeing) {
   const FunctionCost::Part& allocate = time.of(place.function).part(CpuPart::allocate);
-  Hot hot{&place, cpu_seconds_at(model, stack_set(model, {&allocate}))};
-  const double allocating = sum_of(hot.seconds);
+  Hot hot{&place, cpu_seconds_at(model, stack_set(model.recording, {&allocate}))};
+  const double allocating = total_of(hot.seconds);
   hot.freed_elsewhere = all_free_seconds > 0 ? place.free_seconds / all_free_seconds : 0;
   for (const auto& [thread, seconds] : freeing) hot.seconds[thread] += seconds * hot.freed_elsewhere;
-  hot.total = sum_of(hot.seconds);
+  hot.total = total_of(hot.seconds);
   hot.samples = allocate.samples + static_cast<std::uint64_t>(hot.freed_elsewhere * static_cast<double>(time.freeing.samples));
   hot.freed_elsewhere = hot.total - allocating;
   return hot;
@@ -119,7 +113,7 @@ Finding finding_of(const Model& model, const AllocatorTime& time, const Hot& hot
 RuleResult memory_allocation_hotspot(const Model& model) {
   if (!model.heap.missing.empty()) return RuleResult::cannot(model.heap.missing);
   if (const std::string because = too_few_samples(model); !because.empty()) return RuleResult::cannot(because);
-  const AllocatorTime time = AllocatorTime::build(model);
+  const AllocatorTime& time = model.allocator_time;
   const double share = allocator_seconds(time) / std::max(static_cast<double>(model.cpu.cpu_ns) * 1e-9, 1e-9);
   RuleResult result;
   result.fine = fmt::format("{} of CPU time is spent inside the allocator", percent(share));
@@ -127,7 +121,7 @@ RuleResult memory_allocation_hotspot(const Model& model) {
   const std::vector<AllocationPlace> places = allocation_places(model, [](const HeapSite& site, const AllocationWork& work) { return !work.grows && site.reallocations < 0.5 * std::max(site.blocks, 1.0); });
   double all_free_seconds = 0;
   for (const AllocationPlace& place : places) all_free_seconds += place.free_seconds;
-  const ThreadSeconds freeing = cpu_seconds_at(model, stack_set(model, {&time.freeing}));
+  const ThreadSeconds freeing = cpu_seconds_at(model, stack_set(model.recording, {&time.freeing}));
   Hot hottest;
   for (const AllocationPlace& place : places) {
     if (place.function == 0 || place.blocks < kFewestBlocks) continue;

@@ -56,7 +56,7 @@ Contention contention_of(const Model& model, const AllocatorTime& time, const st
     found.place = place;
   }
   found.crossed = sampled > 0 ? crossed / sampled : 0;
-  found.by_thread = cpu_seconds_at(model, stack_set(model, {&time.allocator}));
+  found.by_thread = cpu_seconds_at(model, stack_set(model.recording, {&time.allocator}));
   found.waiting = std::max(0.0, found.in_calls - found.cpu * stretch_of(model));
   for (const auto& [thread, seconds] : found.by_thread) found.threads += seconds >= kTakesPart * found.cpu;
   return found;
@@ -132,7 +132,7 @@ Finding finding_of(const Model& model, const AllocatorTime& time, const Contenti
 RuleResult memory_allocator_contention(const Model& model) {
   if (!model.heap.missing.empty()) return RuleResult::cannot(model.heap.missing);
   if (const std::string because = too_few_samples(model); !because.empty()) return RuleResult::cannot(because);
-  const AllocatorTime time = AllocatorTime::build(model);
+  const AllocatorTime& time = model.allocator_time;
   const std::vector<AllocationPlace> places = allocation_places(model, [](const HeapSite&, const AllocationWork&) { return true; });
   const Contention found = contention_of(model, time, places);
   RuleResult result;

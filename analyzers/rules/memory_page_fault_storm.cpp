@@ -31,11 +31,7 @@ struct Storm {
   double share = 0;                        // of the faults that are these pages'
   ThreadSeconds seconds;                   // that go with them
 
-  double total() const {
-    double sum = 0;
-    for (const auto& [thread, part] : seconds) sum += part;
-    return sum;
-  }
+  double total() const { return total_of(seconds); }
 };
 
 struct KernelShare { double system = 0, faults = 0; };
@@ -148,6 +144,7 @@ Finding finding_of(const Model& model, const Storm& storm, Gain gain) {
 
 RuleResult memory_page_fault_storm(const Model& model) {
   if (!model.heap.missing.empty()) return RuleResult::cannot(model.heap.missing);
+  if (!model.heap.facts.costs) return RuleResult::cannot("the profile does not tell how large single blocks were, nor what pages faulted");
   const auto large = [](const HeapSite& site, const AllocationWork&) { return site.sample && site.sample->paged_blocks >= kPaged * std::max(site.sample->blocks, 1e-3); };
   RuleResult result;
   double blocks = 0;

@@ -140,7 +140,7 @@ Finding finding_of(const Model& model, const std::vector<const Growth*>& all) {
 RuleResult memory_realloc_growth(const Model& model) {
   if (!model.heap.missing.empty()) return RuleResult::cannot(model.heap.missing);
   if (const std::string because = too_few_samples(model); !because.empty()) return RuleResult::cannot(because);
-  const AllocatorTime time = AllocatorTime::build(model);
+  const AllocatorTime& time = model.allocator_time;
   std::vector<Growth> growths;
   double blocks = 0;
   for (AllocationPlace& place : allocation_places(model, is_wanted)) {

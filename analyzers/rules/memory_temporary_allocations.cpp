@@ -40,12 +40,6 @@ struct Churn {
   double total() const { return pairs + copies + scans; }
 };
 
-double sum_of(const ThreadSeconds& seconds) {
-  double sum = 0;
-  for (const auto& [thread, part] : seconds) sum += part;
-  return sum;
-}
-
 // CPU time of frees that other functions make of this one's blocks, by its share of all freeing.
 double freed_elsewhere(const AllocatorTime& time, const AllocationPlace& place, double own_frees, double all_free_seconds) {
   if (all_free_seconds <= 0) return 0;
@@ -58,13 +52,13 @@ Churn churn_of(const Model& model, const AllocatorTime& time, const AllocationPl
   churn.text = place.pattern == PatternId::string_copy;
   const auto& allocate = cost.part(CpuPart::allocate);
   const auto& free = cost.part(CpuPart::free);
-  churn.seconds = cpu_seconds_at(model, stack_set(model, {&allocate, &free}));
-  const double own = sum_of(churn.seconds), own_frees = own * free.seconds / std::max(allocate.seconds + free.seconds, 1e-9);
+  churn.seconds = cpu_seconds_at(model, stack_set(model.recording, {&allocate, &free}));
+  const double own = total_of(churn.seconds), own_frees = own * free.seconds / std::max(allocate.seconds + free.seconds, 1e-9);
   churn.pairs = (own - own_frees) * churning + std::min(own_frees, own_frees * churning) + freed_elsewhere(time, place, own_frees, all_free_seconds);
   for (auto& [thread, seconds] : churn.seconds) seconds *= own > 0 ? churn.pairs / own : 0;
   churn.samples = allocate.samples + free.samples;
   const auto add = [&](CpuPart which, double& to) {
-    for (const auto& [thread, seconds] : cpu_seconds_at(model, stack_set(model, {&cost.part(which)}))) churn.seconds[thread] += seconds, to += seconds;
+    for (const auto& [thread, seconds] : cpu_seconds_at(model, stack_set(model.recording, {&cost.part(which)}))) churn.seconds[thread] += seconds, to += seconds;
   };
   if (churn.text) add(CpuPart::copy, churn.copies), add(CpuPart::scan, churn.scans);
   for (const CpuPart part : {CpuPart::allocate, CpuPart::free, CpuPart::copy}) {
@@ -149,7 +143,7 @@ AllBlocks all_blocks(const std::vector<AllocationPlace>& places) {
 RuleResult memory_temporary_allocations(const Model& model) {
   if (!model.heap.missing.empty()) return RuleResult::cannot(model.heap.missing);
   if (const std::string because = too_few_samples(model); !because.empty()) return RuleResult::cannot(because);
-  const AllocatorTime time = AllocatorTime::build(model);
+  const AllocatorTime& time = model.allocator_time;
   // What grows has its own part of CPU time (CpuPart::grow), so it does not count here either.
   const AllBlocks all = all_blocks(allocation_places(model, [](const HeapSite&, const AllocationWork& work) { return !work.grows; }));
   RuleResult result;

@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "agent/trace/decode.h"
+#include "analyzers/model/mapped_input.h"
 #include "tests/support/trace_builder.h"
 #include "tools/command.h"
 #include "tools/launcher/child.h"
@@ -21,7 +22,6 @@
 #include "tools/launcher/dumps.h"
 #include "tools/launcher/library.h"
 #include "tools/launcher/output_pattern.h"
-#include "tools/mapped_file.h"
 
 namespace tailback::tools {
 namespace {
@@ -144,7 +144,7 @@ TEST(Preload, ComesFirst) {
 }
 
 std::vector<std::string> notes_of(const std::string& path, trace::DecodeResult& result) {
-  const MappedFile file(path);
+  const analyzers::MappedInput file(path);
   trace::Decoder decoder(file.bytes());
   std::vector<std::string> notes;
   result = decoder.for_each_event([&](const auto& event) {

@@ -75,6 +75,13 @@ class AllocatorsTest(Scratch):
     def test_library_that_binds_past_the_program(self):
         self.same("deep_binding", os.path.join(BUILD, "tests", "programs", "libdeep_bound.so"))
 
+    def test_plugins_of_a_program_that_is_not_in_their_language(self):
+        """Their operators end in the hooks; what they would have got lies in a scope of their own."""
+        plugins = [os.path.join(BUILD, "tests", "programs", f"libplugin_{variant}.so") for variant in ("shared", "static")]
+        for name in (None, *(name for name in ALLOCATORS if name != "mimalloc")):  # whose operators cannot throw in such a program
+            with self.subTest(allocator=name):
+                self.same("local_plugin", *plugins, preload_after=name and library_of(name))
+
     def test_late_frees(self):
         for name in (None, *ALLOCATORS):
             with self.subTest(allocator=name):

@@ -14,8 +14,8 @@
 #include <unordered_map>
 
 #include "agent/trace/decode.h"
+#include "analyzers/model/mapped_input.h"
 #include "analyzers/pipeline.h"
-#include "tools/mapped_file.h"
 
 namespace tailback::tools {
 
@@ -78,7 +78,7 @@ void order(std::vector<DumpSummary>& dumps, std::uint64_t root_pid) {
 
 bool summarize_dump(const std::string& path, DumpSummary& summary) {
   try {
-    const MappedFile file(path);
+    const analyzers::MappedInput file(path);
     trace::FileHeader header{};
     if (file.bytes().size() < sizeof header) return false;
     std::memcpy(&header, file.bytes().data(), sizeof header);

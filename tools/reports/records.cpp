@@ -4,8 +4,8 @@
 #include <fmt/format.h>
 
 #include "agent/trace/decode.h"
+#include "analyzers/model/mapped_input.h"
 #include "analyzers/pipeline.h"
-#include "tools/mapped_file.h"
 
 namespace tailback::tools {
 
@@ -39,7 +39,7 @@ struct LineOf {
 }  // namespace
 
 void print_records(const std::string& path, std::FILE* out) {
-  const MappedFile file(path);
+  const analyzers::MappedInput file(path);
   trace::Decoder decoder(file.bytes());
   std::string line;
   const trace::DecodeResult result = decoder.for_each_event([&](const auto& event) {

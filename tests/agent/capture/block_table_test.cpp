@@ -16,13 +16,18 @@ namespace {
 
 LiveBlock block_at(std::uint64_t address, std::uint64_t bytes) { return LiveBlock::make(address, bytes, 7, false); }
 
+bool put(BlockTable<LiveBlock>& table, const LiveBlock& block) {
+  LiveBlock replaced;
+  return table.insert(block, replaced);
+}
+
 TEST(BlockTable, TakesOutWhatWasPutIn) {
   BlockTable<LiveBlock> table;
   ASSERT_TRUE(table.init(1 << 20));
   LiveBlock taken;
   EXPECT_FALSE(table.take(0x1000, taken));
-  EXPECT_TRUE(table.insert(block_at(0x1000, 24)));
-  EXPECT_TRUE(table.insert(block_at(0x1010, 8)));
+  EXPECT_TRUE(put(table, block_at(0x1000, 24)));
+  EXPECT_TRUE(put(table, block_at(0x1010, 8)));
   ASSERT_TRUE(table.take(0x1000, taken));
   EXPECT_EQ(taken.address(), 0x1000u);
   EXPECT_EQ(taken.bytes(), 24u);
@@ -34,8 +39,11 @@ TEST(BlockTable, TakesOutWhatWasPutIn) {
 TEST(BlockTable, AnAddressThatComesAgainReplacesTheOldEntry) {
   BlockTable<LiveBlock> table;
   ASSERT_TRUE(table.init(1 << 20));
-  EXPECT_TRUE(table.insert(block_at(0x2000, 1)));
-  EXPECT_TRUE(table.insert(block_at(0x2000, 2)));
+  LiveBlock replaced;
+  EXPECT_TRUE(table.insert(block_at(0x2000, 1), replaced));
+  EXPECT_EQ(replaced.word, 0u);
+  EXPECT_TRUE(table.insert(block_at(0x2000, 2), replaced));
+  EXPECT_EQ(replaced.bytes(), 1u);
   LiveBlock taken;
   ASSERT_TRUE(table.take(0x2000, taken));
   EXPECT_EQ(taken.bytes(), 2u);
@@ -47,7 +55,7 @@ TEST(BlockTable, EqualDistancesAndRandomOnesAreTheSameToIt) {
     BlockTable<LiveBlock> table;
     ASSERT_TRUE(table.init(1 << 20));
     constexpr std::uint64_t kBase = 0x7f12'3450'0000, kBlocks = 20'000;
-    for (std::uint64_t i = 0; i < kBlocks; ++i) ASSERT_TRUE(table.insert(block_at(kBase + i * stride, i)));
+    for (std::uint64_t i = 0; i < kBlocks; ++i) ASSERT_TRUE(put(table, block_at(kBase + i * stride, i)));
     LiveBlock taken;
     for (std::uint64_t i = 0; i < kBlocks; i += 2) ASSERT_TRUE(table.take(kBase + i * stride, taken) && taken.bytes() == i);
     for (std::uint64_t i = 1; i < kBlocks; i += 2) ASSERT_TRUE(table.take(kBase + i * stride, taken) && taken.bytes() == i);
@@ -64,10 +72,10 @@ TEST(BlockTable, AgreesWithAMapUnderRandomChanges) {
     const std::uint64_t address = 0x5555'0000'0000 + random() % 30'000 * 16;
     LiveBlock taken;
     if (random() % 2) {
-      ASSERT_TRUE(table.insert(block_at(address, random() % 1000)));
+      ASSERT_TRUE(put(table, block_at(address, random() % 1000)));
       table.take(address, taken);
       truth[address] = taken.bytes();
-      ASSERT_TRUE(table.insert(taken));
+      ASSERT_TRUE(put(table, taken));
     } else {
       const bool known = truth.erase(address) != 0;
       ASSERT_EQ(table.take(address, taken), known);
@@ -85,7 +93,7 @@ TEST(BlockTable, RefusesBeyondItsLimit) {
   BlockTable<LiveBlock> table;
   ASSERT_TRUE(table.init(0));
   std::uint64_t kept = 0;
-  for (std::uint64_t i = 1; i < 10'000; ++i) kept += table.insert(block_at(i * 16, i));  // all in one shard
+  for (std::uint64_t i = 1; i < 10'000; ++i) kept += put(table, block_at(i * 16, i));  // all in one shard
   EXPECT_GT(kept, 100u);
   EXPECT_LT(kept, 1000u);
   LiveBlock taken;
@@ -95,7 +103,6 @@ TEST(BlockTable, RefusesBeyondItsLimit) {
 TEST(BlockTable, ThreadsMayTakeEachOthersBlocks) {
   BlockTable<LiveBlock> table;
   ASSERT_TRUE(table.init(1 << 24));  // all of these lie in three shards
-  table.share();
   constexpr int kThreads = 4;
   constexpr std::uint64_t kBlocks = 20'000;
   std::vector<std::thread> threads;
@@ -103,7 +110,7 @@ TEST(BlockTable, ThreadsMayTakeEachOthersBlocks) {
   std::atomic<std::uint64_t> refused{0};
   for (std::uint64_t thread = 0; thread < kThreads; ++thread)
     threads.emplace_back([&, thread] {
-      for (std::uint64_t i = 0; i < kBlocks; ++i) refused += !table.insert(block_at(address(thread, i), 1));
+      for (std::uint64_t i = 0; i < kBlocks; ++i) refused += !put(table, block_at(address(thread, i), 1));
       LiveBlock taken;
       for (std::uint64_t i = 0; i < kBlocks; ++i)
         while (!table.take(address((thread + 1) % kThreads, i), taken) && refused == 0) std::this_thread::yield();

@@ -22,6 +22,12 @@ TEST(BareName, DropsWhatVariesBetweenInstances) {
   EXPECT_EQ(bare_name(""), "");
 }
 
+TEST(BareName, EndsWhateverTheNameIs) {
+  EXPECT_EQ(bare_name("<ain"), "");
+  EXPECT_EQ(bare_name("<"), "");
+  EXPECT_EQ(bare_name(std::string(100'000, '<') + std::string(100'000, '>')), "");
+}
+
 TEST(Patterns, LookAtTheFunctionNotAtItsTemplateArguments) {
   EXPECT_EQ(match_pattern(bare_name("std::__detail::_Compiler<std::__cxx11::regex_traits<char> >::_Compiler(char const*)"), "server"), PatternId::regex_compile);
   EXPECT_EQ(match_pattern(bare_name("Cache<std::__cxx11::basic_regex<char> >::lookup(int)"), "server"), PatternId::none);

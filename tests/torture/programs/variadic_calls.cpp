@@ -258,7 +258,11 @@ void others(const programs::Scratch& scratch) {
   wait(&status);
   say("execle", status);
   void* const memory = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  say("mremap", mremap(memory, 4096, 8192, MREMAP_MAYMOVE) != MAP_FAILED);
+  void* const grown = mremap(memory, 4096, 8192, MREMAP_MAYMOVE);
+  say("mremap", grown != MAP_FAILED);
+  void* const place = mmap(nullptr, 8192, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  say("mremap to a place", mremap(grown, 8192, 8192, MREMAP_MAYMOVE | MREMAP_FIXED, place) == place);
+  say("munmap", munmap(place, 8192));
   struct statvfs system {};
   say("statvfs", statvfs(scratch.folder().c_str(), &system));
   DIR* const folder = opendir(scratch.folder().c_str());
