@@ -6,6 +6,7 @@
 #include "agent/engine/exec_image.h"
 #include "agent/engine/session.h"
 #include "preload/allocator_lookup.h"
+#include "preload/operator_scope.h"
 #include "preload/real.h"
 
 extern "C" char** environ;
@@ -43,6 +44,7 @@ void before_fork() {
 
 __attribute__((constructor)) void start() {
   tailback::real::find_objects();
+  tailback::preload::withdraw_operators();
   dl_find_object own;
   if (_dl_find_object(reinterpret_cast<void*>(&start), &own) == 0)
     session.unwinder.hide({reinterpret_cast<std::uint64_t>(own.dlfo_map_start), reinterpret_cast<std::uint64_t>(own.dlfo_map_end)});

@@ -4,7 +4,6 @@
 #include "agent/capture/scope.h"
 #include "agent/engine/session.h"
 #include "preload/real.h"
-#include "preload/scoped_originals.h"
 
 TAILBACK_HOOK int dlclose(void* handle) {
   const auto real_close = TAILBACK_REAL(dlclose);
@@ -14,6 +13,5 @@ TAILBACK_HOOK int dlclose(void* handle) {
   if (recording) code.begin_unload();
   const int result = real_close(handle);  // may run destructors of the program: no Scope, hooks work inside
   if (recording) code.end_unload();
-  tailback::preload::forget_scoped_originals();
   return result;
 }

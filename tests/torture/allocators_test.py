@@ -76,8 +76,8 @@ class AllocatorsTest(Scratch):
         self.same("deep_binding", os.path.join(BUILD, "tests", "programs", "libdeep_bound.so"))
 
     def test_plugins_of_a_program_that_is_not_in_their_language(self):
-        """Their operators end in the hooks; what they would have got lies in a scope of their own."""
-        plugins = [os.path.join(BUILD, "tests", "programs", f"libplugin_{variant}.so") for variant in ("shared", "static")]
+        """What they get as operators lies in a scope of their own, and must not end in the hooks."""
+        plugins = [os.path.join(BUILD, "tests", "programs", f"libplugin_{variant}.so") for variant in ("shared", "static", "own")]
         for name in (None, *(name for name in ALLOCATORS if name != "mimalloc")):  # whose operators cannot throw in such a program
             with self.subTest(allocator=name):
                 self.same("local_plugin", *plugins, preload_after=name and library_of(name))

@@ -83,7 +83,7 @@ class LeakFinderTest : public ::testing::Test {
 
   using Lost = std::map<std::uint64_t, char>;
   static constexpr std::uint64_t kHeapBytes = 1 << 20;
-  static inline char sites_[1 << 16];  // addresses that stand for code
+  static inline char sites_[1 << 18];  // addresses that stand for code
   capture::CodeMap code_;
   capture::StackTable stacks_;
   capture::Unwinder unwinder_;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A plugin in C++ for local_plugin.c: every form of operator new and delete, and an allocation that throws.
+// A plugin in C++ for local_plugin.c: every form of operator new and delete, an allocation that throws, and a block freed at the end.
+// With PLUGIN_OPERATORS it has operators of its own, whose blocks no other can free.
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <new>
@@ -21,7 +23,25 @@ long thrown(std::size_t bytes) {
   }
 }
 
+// Its destructor ends in a jump to operator delete, which then seems to be called from the C library.
+struct KeptToTheEnd {
+  int* block = new int(1);
+  ~KeptToTheEnd() { delete block; }
+} kept_to_the_end;
+
 }  // namespace
+
+#if defined(PLUGIN_OPERATORS)
+__attribute__((visibility("default"))) void* operator new(std::size_t bytes) {
+  auto* block = bytes < PTRDIFF_MAX / 2 ? static_cast<char*>(std::malloc(bytes + 64)) : nullptr;
+  if (!block) throw std::bad_alloc();
+  return block + 64;
+}
+__attribute__((visibility("default"))) void operator delete(void* block) noexcept {
+  if (block) std::free(static_cast<char*>(block) - 64);
+}
+__attribute__((visibility("default"))) void operator delete(void* block, std::size_t) noexcept { operator delete(block); }
+#endif
 
 extern "C" __attribute__((visibility("default"))) long plugin_work() {
   std::map<int, std::string> texts;
