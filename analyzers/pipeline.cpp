@@ -41,6 +41,7 @@ void keep_totals(Recording& recording) {
   recording.frame_infos = {};
   recording.symbols = {};
   recording.calls = {};
+  recording.locks = {};
   recording.allocations = {};
 }
 
@@ -130,6 +131,7 @@ std::unique_ptr<Model> load_model(const std::vector<std::string>& dumps, const A
   model->timeline = timeline.get();
   model->waits = Waits::build(model->recording, model->timeline);
   model->heap = Heap::build(model->recording);
+  model->locks = Locks::build(model->recording);
   model->allocator_time = AllocatorTime::build(model->recording, *model->symbols, model->cpu);
   return model;
 }

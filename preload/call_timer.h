@@ -91,6 +91,10 @@ class CallTimer {
     if (begin_ != 0) finish_at(thread_, kind_, object, begin_, end_, {0, result < 0 && !is_patience(errno), false, 0});
   }
   bool on() const { return begin_ != 0; }
+  // It gives up after a time, so that nobody waits in it for ever.
+  void gives_up() const {
+    if (thread_) thread_->calls.pending_for_a_while = true;
+  }
   // The call turned out not to be one that counts.
   void leave() const {
     if (thread_) thread_->calls.pending.store(Call::none, std::memory_order_relaxed);
@@ -100,6 +104,7 @@ class CallTimer {
   [[gnu::always_inline]] void publish() const {
     capture::ThreadCalls& own = thread_->calls;
     own.pending_stack = 0;
+    own.pending_for_a_while = false;
     own.pending_object = object_;
     own.pending_since = begin_;
     own.pending.store(kind_.call(), std::memory_order_release);
@@ -118,8 +123,12 @@ class LockTimer : public CallTimer {
   LockTimer(Call call, std::uint64_t object) : CallTimer(call, object) {
     if (thread_) walk();
   }
-  void done_with(int error) const {
-    if (on()) finish_now(thread_, kind_, object_, begin_, outcome_of_error(error, 0, stack_));
+  std::uint64_t begin() const { return begin_; }
+  capture::Waited done_with(int error) const {
+    if (!on()) return {};
+    const std::uint64_t end = capture::tick_clock.now();
+    finish_at(thread_, kind_, object_, begin_, end, outcome_of_error(error, 0, stack_));
+    return {stack_, end};
   }
 
  private:

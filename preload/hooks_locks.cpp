@@ -1,263 +1,120 @@
 // SPDX-License-Identifier: Apache-2.0
-// Locks and what threads wait on for each other. A lock is tried first: only one that is busy is waited for, and timed; any other
-// result of the try is the call's. The stack of a lock is walked before the wait, so that the critical section just won is not
-// lengthened by it.
-#include <errno.h>
-#include <pthread.h>
-#include <semaphore.h>
+// Locks. What is done around the originals, and why: lock_call.h.
 #include <threads.h>
 
-#include "preload/call_timer.h"
+#include "preload/lock_call.h"
 #include "preload/real.h"
 
-using tailback::preload::CallTimer;
-using tailback::preload::LockTimer;
+using tailback::capture::contended_locks;
+using tailback::capture::Taking;
+using tailback::capture::ThreadBlock;
+using tailback::capture::Waited;
+using tailback::preload::has_waiters;
+using tailback::preload::is_taken;
+using tailback::preload::lock_slowly;
+using tailback::preload::object_of;
+using tailback::preload::unlock_watched;
+using tailback::preload::watched_thread;
 using tailback::trace::Call;
 
 namespace {
 
-std::uint64_t object(const volatile void* at) { return reinterpret_cast<std::uint64_t>(at); }
-
-// Calls that return an error number.
-template <class Wait>
-int lock_slowly(Call call, const volatile void* lock, Wait&& wait) {
-  const LockTimer timer(call, object(lock));
-  const int error = wait();
-  timer.done_with(error);
-  return error;
-}
-
-template <class Wait>
-int wait_for(Call call, std::uint64_t what, Wait&& wait) {
-  const CallTimer timer(call, what);
-  const int error = wait();
-  timer.done_with(error);
-  return error;
-}
-
-// Negative with errno set.
-template <class Wait>
-int wait_for_semaphore(sem_t* semaphore, Wait&& wait) {
-  const CallTimer timer(Call::sem_wait, object(semaphore));
-  const int result = wait();
-  timer.done(result);
-  return result;
-}
-
-// A try that finds a robust mutex not recoverable leaves it locked (glibc 2.36), which waiting for it does not.
-bool may_be_tried(const pthread_mutex_t* mutex) {
+// A try that finds a robust mutex not recoverable leaves it locked (glibc 2.36), which waiting for it does not: it is only looked at.
+bool is_robust(const pthread_mutex_t* mutex) {
   constexpr int kRobust = 16;  // in glibc's __kind
-  return !(__atomic_load_n(&mutex->__data.__kind, __ATOMIC_RELAXED) & kRobust);
+  return __atomic_load_n(&mutex->__data.__kind, __ATOMIC_RELAXED) & kRobust;
 }
-bool may_be_tried(const volatile void*) { return true; }
+bool is_robust(const volatile void*) { return false; }
+bool looks_free(const pthread_mutex_t* mutex) { return __atomic_load_n(&mutex->__data.__lock, __ATOMIC_RELAXED) == 0; }
+bool looks_free(const volatile void*) { return true; }
 
-// What glibc's own words say about waiters; only read. Where another C library keeps something else there, wakes go uncounted or are
-// counted that woke nobody.
-bool has_waiters(const pthread_mutex_t* mutex) { return __atomic_load_n(&mutex->__data.__lock, __ATOMIC_RELAXED) == 2; }
-bool has_waiters(const pthread_cond_t* condition) { return __atomic_load_n(&condition->__data.__wrefs, __ATOMIC_RELAXED) >> 3; }
-bool has_waiters(const sem_t* semaphore) { return __atomic_load_n(reinterpret_cast<const std::uint64_t*>(semaphore), __ATOMIC_RELAXED) >> 32; }
+}  // namespace
 
-// Before the call that wakes: afterwards the woken thread may already be gone on, and the object with it.
-void note_wake(Call call, const volatile void* what) {
-  if (!tailback::capture::recording() || !tailback::capture::timing_locks()) return;
-  const tailback::capture::Scope scope;
-  if (scope.on() && scope.thread()) record_wake(*scope.thread(), call, object(what));
+// LOCK(name, try, call, taking, parameters, arguments): a lock by its address, the function that tries it, and the one that waits.
+#define LOCK(name, tried, call, taking, parameters, arguments)                                                                      \
+  TAILBACK_HOOK int name parameters {                                                                                               \
+    const auto real_lock = TAILBACK_REAL(name);                                                                                     \
+    if (!tailback::capture::timing_locks()) return real_lock arguments;                                                             \
+    Waited waited;                                                                                                                  \
+    int error = !is_robust(lock) ? TAILBACK_REAL(tried)(lock) : looks_free(lock) ? real_lock arguments : EBUSY;                     \
+    if (error == EBUSY) error = lock_slowly(Call::call, object_of(lock), Taking::taking, waited, [&] { return real_lock arguments; }); \
+    ThreadBlock* thread = tailback::capture::thread_local_state.block;                                                              \
+    if (thread && is_taken(error)) took_lock(*thread, Call::call, object_of(lock), __builtin_return_address(0), Taking::taking, waited); \
+    return error;                                                                                                                   \
+  }
+LOCK(pthread_mutex_lock, pthread_mutex_trylock, mutex_lock, waiting, (pthread_mutex_t * lock), (lock))
+LOCK(pthread_mutex_timedlock, pthread_mutex_trylock, mutex_lock, waiting_for_a_while, (pthread_mutex_t * lock, const timespec* until), (lock, until))
+LOCK(pthread_mutex_clocklock, pthread_mutex_trylock, mutex_lock, waiting_for_a_while, (pthread_mutex_t * lock, clockid_t clock, const timespec* until), (lock, clock, until))
+LOCK(pthread_rwlock_rdlock, pthread_rwlock_tryrdlock, rwlock_rdlock, waiting, (pthread_rwlock_t * lock), (lock))
+LOCK(pthread_rwlock_timedrdlock, pthread_rwlock_tryrdlock, rwlock_rdlock, waiting_for_a_while, (pthread_rwlock_t * lock, const timespec* until), (lock, until))
+LOCK(pthread_rwlock_clockrdlock, pthread_rwlock_tryrdlock, rwlock_rdlock, waiting_for_a_while, (pthread_rwlock_t * lock, clockid_t clock, const timespec* until), (lock, clock, until))
+LOCK(pthread_rwlock_wrlock, pthread_rwlock_trywrlock, rwlock_wrlock, waiting, (pthread_rwlock_t * lock), (lock))
+LOCK(pthread_rwlock_timedwrlock, pthread_rwlock_trywrlock, rwlock_wrlock, waiting_for_a_while, (pthread_rwlock_t * lock, const timespec* until), (lock, until))
+LOCK(pthread_rwlock_clockwrlock, pthread_rwlock_trywrlock, rwlock_wrlock, waiting_for_a_while, (pthread_rwlock_t * lock, clockid_t clock, const timespec* until), (lock, clock, until))
+LOCK(pthread_spin_lock, pthread_spin_trylock, spin_lock, waiting, (pthread_spinlock_t * lock), (lock))
+#undef LOCK
+
+// TRY(name, call, type): who has tried a lock successfully holds it like any other.
+#define TRY(name, call, type)                                                                                                        \
+  TAILBACK_HOOK int name(type* lock) {                                                                                               \
+    const int error = TAILBACK_REAL(name)(lock);                                                                                     \
+    ThreadBlock* thread = is_taken(error) ? watched_thread() : nullptr;                                                              \
+    if (thread) took_lock(*thread, Call::call, object_of(lock), __builtin_return_address(0), Taking::trying);                        \
+    return error;                                                                                                                    \
+  }
+TRY(pthread_mutex_trylock, mutex_lock, pthread_mutex_t)
+TRY(pthread_rwlock_tryrdlock, rwlock_rdlock, pthread_rwlock_t)
+TRY(pthread_rwlock_trywrlock, rwlock_wrlock, pthread_rwlock_t)
+TRY(pthread_spin_trylock, spin_lock, pthread_spinlock_t)
+#undef TRY
+
+TAILBACK_HOOK int pthread_mutex_unlock(pthread_mutex_t* lock) {
+  return unlock_watched(object_of(lock), has_waiters(lock), [lock, real_unlock = TAILBACK_REAL(pthread_mutex_unlock)] { return real_unlock(lock); });
+}
+
+TAILBACK_HOOK int pthread_rwlock_unlock(pthread_rwlock_t* lock) {
+  const std::uint64_t object = object_of(lock);
+  return unlock_watched(object, contended_locks.waited_for(object), [lock, real_unlock = TAILBACK_REAL(pthread_rwlock_unlock)] { return real_unlock(lock); });
+}
+
+TAILBACK_HOOK int pthread_spin_unlock(pthread_spinlock_t* lock) {
+  const std::uint64_t object = object_of(lock);
+  return unlock_watched(object, contended_locks.waited_for(object), [lock, real_unlock = TAILBACK_REAL(pthread_spin_unlock)] { return real_unlock(lock); });
+}
+
+// C11: the same objects, other results.
+namespace {
+
+int error_of(int result) { return result == thrd_success ? 0 : result == thrd_timedout ? ETIMEDOUT : result == thrd_busy ? EBUSY : EINVAL; }
+
+template <class Wait>
+int lock_c11(mtx_t* lock, Taking taking, const void* caller, Wait&& wait) {
+  if (!tailback::capture::timing_locks()) return wait();
+  Waited waited;
+  int result = TAILBACK_REAL(mtx_trylock)(lock);
+  if (result == thrd_busy) lock_slowly(Call::mutex_lock, object_of(lock), taking, waited, [&] { return error_of(result = wait()); });
+  ThreadBlock* thread = tailback::capture::thread_local_state.block;
+  if (thread && result == thrd_success) took_lock(*thread, Call::mutex_lock, object_of(lock), caller, taking, waited);
+  return result;
 }
 
 }  // namespace
 
-// LOCK(name, try, call, parameters, arguments): a lock by its address, the function that tries it, and the one that waits.
-#define LOCK(name, tried, call, parameters, arguments)                                  \
-  TAILBACK_HOOK int name parameters {                                                   \
-    const auto real_lock = TAILBACK_REAL(name);                                         \
-    if (!tailback::capture::timing_locks()) return real_lock arguments;                 \
-    if (!may_be_tried(lock)) return wait_for(Call::call, object(lock), [&] { return real_lock arguments; }); \
-    const int error = TAILBACK_REAL_OF(tried)(lock);                                    \
-    if (error != EBUSY) return error;                                                   \
-    return lock_slowly(Call::call, lock, [&] { return real_lock arguments; });          \
-  }
-LOCK(pthread_mutex_lock, pthread_mutex_trylock, mutex_lock, (pthread_mutex_t * lock), (lock))
-LOCK(pthread_mutex_timedlock, pthread_mutex_trylock, mutex_lock, (pthread_mutex_t * lock, const timespec* until), (lock, until))
-LOCK(pthread_mutex_clocklock, pthread_mutex_trylock, mutex_lock, (pthread_mutex_t * lock, clockid_t clock, const timespec* until), (lock, clock, until))
-LOCK(pthread_rwlock_rdlock, pthread_rwlock_tryrdlock, rwlock_rdlock, (pthread_rwlock_t * lock), (lock))
-LOCK(pthread_rwlock_timedrdlock, pthread_rwlock_tryrdlock, rwlock_rdlock, (pthread_rwlock_t * lock, const timespec* until), (lock, until))
-LOCK(pthread_rwlock_clockrdlock, pthread_rwlock_tryrdlock, rwlock_rdlock, (pthread_rwlock_t * lock, clockid_t clock, const timespec* until), (lock, clock, until))
-LOCK(pthread_rwlock_wrlock, pthread_rwlock_trywrlock, rwlock_wrlock, (pthread_rwlock_t * lock), (lock))
-LOCK(pthread_rwlock_timedwrlock, pthread_rwlock_trywrlock, rwlock_wrlock, (pthread_rwlock_t * lock, const timespec* until), (lock, until))
-LOCK(pthread_rwlock_clockwrlock, pthread_rwlock_trywrlock, rwlock_wrlock, (pthread_rwlock_t * lock, clockid_t clock, const timespec* until), (lock, clock, until))
-LOCK(pthread_spin_lock, pthread_spin_trylock, spin_lock, (pthread_spinlock_t * lock), (lock))
-#undef LOCK
-
 TAILBACK_HOOK int mtx_lock(mtx_t* lock) {
-  const auto real_lock = TAILBACK_REAL(mtx_lock);
-  if (!tailback::capture::timing_locks()) return real_lock(lock);
-  const int result = TAILBACK_REAL_OF(mtx_trylock)(lock);
-  if (result != thrd_busy) return result;
-  const LockTimer timer(Call::mutex_lock, object(lock));
-  const int waited = real_lock(lock);
-  timer.done_with(waited == thrd_success ? 0 : EINVAL);
-  return waited;
+  return lock_c11(lock, Taking::waiting, __builtin_return_address(0), [lock, real_lock = TAILBACK_REAL(mtx_lock)] { return real_lock(lock); });
 }
 
 TAILBACK_HOOK int mtx_timedlock(mtx_t* lock, const timespec* until) {
-  const auto real_lock = TAILBACK_REAL(mtx_timedlock);
-  if (!tailback::capture::timing_locks()) return real_lock(lock, until);
-  const int result = TAILBACK_REAL_OF(mtx_trylock)(lock);
-  if (result != thrd_busy) return result;
-  const LockTimer timer(Call::mutex_lock, object(lock));
-  const int waited = real_lock(lock, until);
-  timer.done_with(waited == thrd_success ? 0 : waited == thrd_timedout ? ETIMEDOUT : EINVAL);
-  return waited;
+  return lock_c11(lock, Taking::waiting_for_a_while, __builtin_return_address(0), [=, real_lock = TAILBACK_REAL(mtx_timedlock)] { return real_lock(lock, until); });
 }
 
-TAILBACK_HOOK int pthread_cond_wait(pthread_cond_t* condition, pthread_mutex_t* mutex) {
-  return wait_for(Call::cond_wait, object(condition), [&, real_wait = TAILBACK_REAL(pthread_cond_wait)] { return real_wait(condition, mutex); });
-}
-
-TAILBACK_HOOK int pthread_cond_timedwait(pthread_cond_t* condition, pthread_mutex_t* mutex, const timespec* until) {
-  return wait_for(Call::cond_wait, object(condition), [&, real_wait = TAILBACK_REAL(pthread_cond_timedwait)] { return real_wait(condition, mutex, until); });
-}
-
-TAILBACK_HOOK int pthread_cond_clockwait(pthread_cond_t* condition, pthread_mutex_t* mutex, clockid_t clock, const timespec* until) {
-  return wait_for(Call::cond_wait, object(condition), [&, real_wait = TAILBACK_REAL(pthread_cond_clockwait)] { return real_wait(condition, mutex, clock, until); });
-}
-
-TAILBACK_HOOK int cnd_wait(cnd_t* condition, mtx_t* mutex) {
-  const auto real_wait = TAILBACK_REAL(cnd_wait);
-  const CallTimer timer(Call::cond_wait, object(condition));
-  const int result = real_wait(condition, mutex);
-  timer.done_with(result == thrd_success ? 0 : EINVAL);
+TAILBACK_HOOK int mtx_trylock(mtx_t* lock) {
+  const int result = TAILBACK_REAL(mtx_trylock)(lock);
+  ThreadBlock* thread = result == thrd_success ? watched_thread() : nullptr;
+  if (thread) took_lock(*thread, Call::mutex_lock, object_of(lock), __builtin_return_address(0), Taking::trying);
   return result;
 }
 
-TAILBACK_HOOK int cnd_timedwait(cnd_t* condition, mtx_t* mutex, const timespec* until) {
-  const auto real_wait = TAILBACK_REAL(cnd_timedwait);
-  const CallTimer timer(Call::cond_wait, object(condition));
-  const int result = real_wait(condition, mutex, until);
-  timer.done_with(result == thrd_success ? 0 : result == thrd_timedout ? ETIMEDOUT : EINVAL);
-  return result;
-}
-
-TAILBACK_HOOK int pthread_cond_signal(pthread_cond_t* condition) {
-  if (has_waiters(condition)) note_wake(Call::cond_signal, condition);
-  return TAILBACK_REAL(pthread_cond_signal)(condition);
-}
-
-TAILBACK_HOOK int pthread_cond_broadcast(pthread_cond_t* condition) {
-  if (has_waiters(condition)) note_wake(Call::cond_signal, condition);
-  return TAILBACK_REAL(pthread_cond_broadcast)(condition);
-}
-
-TAILBACK_HOOK int cnd_signal(cnd_t* condition) {
-  if (has_waiters(reinterpret_cast<pthread_cond_t*>(condition))) note_wake(Call::cond_signal, condition);
-  return TAILBACK_REAL(cnd_signal)(condition);
-}
-
-TAILBACK_HOOK int cnd_broadcast(cnd_t* condition) {
-  if (has_waiters(reinterpret_cast<pthread_cond_t*>(condition))) note_wake(Call::cond_signal, condition);
-  return TAILBACK_REAL(cnd_broadcast)(condition);
-}
-
-TAILBACK_HOOK int pthread_mutex_unlock(pthread_mutex_t* mutex) {
-  if (has_waiters(mutex)) note_wake(Call::unlock, mutex);
-  return TAILBACK_REAL(pthread_mutex_unlock)(mutex);
-}
-
-TAILBACK_HOOK int mtx_unlock(mtx_t* mutex) {
-  if (has_waiters(reinterpret_cast<pthread_mutex_t*>(mutex))) note_wake(Call::unlock, mutex);
-  return TAILBACK_REAL(mtx_unlock)(mutex);
-}
-
-TAILBACK_HOOK int sem_post(sem_t* semaphore) {
-  if (has_waiters(semaphore)) note_wake(Call::sem_post, semaphore);
-  return TAILBACK_REAL(sem_post)(semaphore);
-}
-
-TAILBACK_HOOK int sem_wait(sem_t* semaphore) {
-  return wait_for_semaphore(semaphore, [&, real_wait = TAILBACK_REAL(sem_wait)] { return real_wait(semaphore); });
-}
-
-TAILBACK_HOOK int sem_timedwait(sem_t* semaphore, const timespec* until) {
-  return wait_for_semaphore(semaphore, [&, real_wait = TAILBACK_REAL(sem_timedwait)] { return real_wait(semaphore, until); });
-}
-
-TAILBACK_HOOK int sem_clockwait(sem_t* semaphore, clockid_t clock, const timespec* until) {
-  return wait_for_semaphore(semaphore, [&, real_wait = TAILBACK_REAL(sem_clockwait)] { return real_wait(semaphore, clock, until); });
-}
-
-// Another thread is in the routine: this one waits for it. (glibc: bit 0 of the word is set meanwhile, bit 1 when it is done.)
-TAILBACK_HOOK int pthread_once(pthread_once_t* control, void (*routine)()) {
-  const auto real_once = TAILBACK_REAL(pthread_once);
-  if (!(__atomic_load_n(control, __ATOMIC_RELAXED) & 1)) return real_once(control, routine);
-  return wait_for(Call::once, object(control), [&] { return real_once(control, routine); });
-}
-
-TAILBACK_HOOK void call_once(once_flag* control, void (*routine)()) {
-  const auto real_once = TAILBACK_REAL(call_once);
-  if (!(__atomic_load_n(reinterpret_cast<int*>(control), __ATOMIC_RELAXED) & 1)) return real_once(control, routine);
-  const CallTimer timer(Call::once, object(control));
-  real_once(control, routine);
-  timer.done_with(0);
-}
-
-TAILBACK_HOOK int pthread_barrier_wait(pthread_barrier_t* barrier) {
-  const auto real_wait = TAILBACK_REAL(pthread_barrier_wait);
-  const CallTimer timer(Call::barrier_wait, object(barrier));
-  const int result = real_wait(barrier);
-  timer.done_with(result == PTHREAD_BARRIER_SERIAL_THREAD ? 0 : result);
-  return result;
-}
-
-TAILBACK_HOOK int pthread_join(pthread_t thread, void** result) {
-  return wait_for(Call::thread_join, thread, [&, real_join = TAILBACK_REAL(pthread_join)] { return real_join(thread, result); });
-}
-
-TAILBACK_HOOK int pthread_timedjoin_np(pthread_t thread, void** result, const timespec* until) {
-  return wait_for(Call::thread_join, thread, [&, real_join = TAILBACK_REAL(pthread_timedjoin_np)] { return real_join(thread, result, until); });
-}
-
-TAILBACK_HOOK int pthread_clockjoin_np(pthread_t thread, void** result, clockid_t clock, const timespec* until) {
-  return wait_for(Call::thread_join, thread, [&, real_join = TAILBACK_REAL(pthread_clockjoin_np)] { return real_join(thread, result, clock, until); });
-}
-
-TAILBACK_HOOK int thrd_join(thrd_t thread, int* result) {
-  const auto real_join = TAILBACK_REAL(thrd_join);
-  const CallTimer timer(Call::thread_join, thread);
-  const int joined = real_join(thread, result);
-  timer.done_with(joined == thrd_success ? 0 : EINVAL);
-  return joined;
-}
-
-TAILBACK_HOOK int thrd_sleep(const timespec* time, timespec* rest) {
-  const auto real_sleep = TAILBACK_REAL(thrd_sleep);
-  const CallTimer timer(Call::sleep);
-  const int result = real_sleep(time, rest);
-  timer.done_with(result == 0 ? 0 : EINTR);
-  return result;
-}
-
-TAILBACK_HOOK void thrd_yield() {
-  const auto real_yield = TAILBACK_REAL(thrd_yield);
-  const CallTimer timer(Call::yield);
-  real_yield();
-  timer.done_with(0);
-}
-
-// syscall(SYS_futex, ...) with an operation that waits or wakes (hooks_syscall.c).
-extern "C" {
-extern long (*tailback_real_syscall)(long number, long a, long b, long c, long d, long e, long f);
-
-long tailback_futex_wait(long at, long operation, long value, long timeout, long other, long mask) {
-  const CallTimer timer(Call::futex_wait, static_cast<std::uint64_t>(at));
-  const long result = tailback_real_syscall(SYS_futex, at, operation, value, timeout, other, mask);
-  timer.done(result);
-  return result;
-}
-
-// Recorded afterwards, when the kernel has said that somebody was woken: only the address is told, nothing is read there.
-long tailback_futex_wake(long at, long operation, long count, long timeout, long other, long mask) {
-  const long woken = tailback_real_syscall(SYS_futex, at, operation, count, timeout, other, mask);
-  if (woken > 0) note_wake(Call::futex_wake, reinterpret_cast<const volatile void*>(at));
-  return woken;
-}
+TAILBACK_HOOK int mtx_unlock(mtx_t* lock) {
+  return unlock_watched(object_of(lock), has_waiters(reinterpret_cast<pthread_mutex_t*>(lock)), [lock, real_unlock = TAILBACK_REAL(mtx_unlock)] { return real_unlock(lock); });
 }

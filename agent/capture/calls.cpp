@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/capture/calls.h"
 
+#include <algorithm>
+
 #include "agent/capture/record_call.h"
 #include "agent/capture/sampling.h"
 
@@ -51,8 +53,8 @@ void add_call_stack(ThreadBlock& thread, Call call, std::uint64_t object, std::u
   const bool blocked = ns >= kBlockedNs;
   const std::uint32_t weight = blocked ? 1 : sample_weight(own);
   if (stack == 0) stack = stack_of_call(thread);
-  StackSums* sums = stack_of(set, object, call, stack);
-  if (!sums) sums = stack_of(set, 0, call, 0);
+  StackSums* sums = stack_of(set, object, call, stack, thread.locks.innermost());
+  if (!sums) sums = stack_of(set, 0, call, 0, 0);
   if (!sums) {
     ++own.lost;
     return;
@@ -72,21 +74,45 @@ void add_call_stack(ThreadBlock& thread, Call call, std::uint64_t object, std::u
 
 StackId stack_of_call(ThreadBlock& thread) { return sampling.unwinder->walk_here(0, thread.stack, *thread.hook_cache).stack; }
 
-void record_wake(ThreadBlock& thread, Call call, std::uint64_t object) {
+void record_wake(ThreadBlock& thread, Call call, std::uint64_t object, std::uint64_t bytes) {
   ThreadCalls& own = thread.calls;
   const std::uint32_t epoch = call_epoch.load(std::memory_order_relaxed);
   own.active.store(epoch + 1, std::memory_order_relaxed);
   std::atomic_signal_fence(std::memory_order_seq_cst);
   CallSums& set = own.sets[epoch & 1];
-  if (ChannelSums* sums = channel_of(set, object, call)) ++sums->calls;
+  if (ChannelSums* sums = channel_of(set, object, call)) ++sums->calls, sums->bytes += bytes;
   else ++own.lost;
   if (is_sampled(own)) {
     const std::uint32_t weight = sample_weight(own);
-    if (StackSums* sums = stack_of(set, object, call, stack_of_call(thread))) sums->calls += weight;
+    if (StackSums* sums = stack_of(set, object, call, stack_of_call(thread), thread.locks.innermost())) sums->calls += weight;
   }
   mark_dirty(own, 1u << (epoch & 1));
   own.active.store(0, std::memory_order_release);
   if (const std::uint64_t now = tick_clock.now(); detail_span.holds(now)) tell_wake(thread, call, object, now);
+}
+
+void record_hold(ThreadBlock& thread, std::uint64_t object, std::uint64_t begin, std::uint64_t end, std::uint32_t weight, StackId stack) {
+  ThreadCalls& own = thread.calls;
+  const std::uint32_t epoch = call_epoch.load(std::memory_order_relaxed);
+  own.active.store(epoch + 1, std::memory_order_relaxed);
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+  CallSums& set = own.sets[epoch & 1];
+  const std::uint64_t ns = tick_clock.to_ns(end - begin);
+  if (ChannelSums* sums = channel_of(set, object, Call::lock_hold)) {
+    sums->calls += weight;
+    sums->ns += weight * ns;
+    sums->longest_ns = std::max(sums->longest_ns, ns);
+    sums->latencies[latency_bucket(ns)] += weight;
+  } else {
+    ++own.lost;
+  }
+  if (StackSums* sums = stack_of(set, object, Call::lock_hold, stack, thread.locks.innermost())) {
+    sums->calls += weight;
+    sums->ns += weight * ns;
+    sums->longest_ns = std::max(sums->longest_ns, ns);
+  }
+  mark_dirty(own, 1u << (epoch & 1));
+  own.active.store(0, std::memory_order_release);
 }
 
 void tell_wake(ThreadBlock& thread, Call call, std::uint64_t object, std::uint64_t at_ticks) {

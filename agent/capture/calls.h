@@ -34,8 +34,9 @@ struct alignas(kCacheLine) ChannelSums {  // of one call on one object; what eac
 };
 static_assert(offsetof(ChannelSums, latencies) == kCacheLine);
 
-struct StackSums {  // of one call on one object from one stack
+struct StackSums {  // of one call on one object from one stack, while one lock was held
   std::uint64_t object;
+  std::uint64_t lock;  // 0: none
   StackId stack;
   Call call;  // none: free
   std::uint32_t calls, blocked_calls;
@@ -63,6 +64,7 @@ struct alignas(kCacheLine) ThreadCalls {  // what each call changes comes first,
   // The call under way, for whoever asks what a blocked thread waits for. A call left by longjmp or cancellation stays until the next.
   std::atomic<Call> pending;
   StackId pending_stack;  // 0 not known
+  bool pending_for_a_while;  // it gives up after a time
   std::uint64_t pending_object, pending_since;  // ticks
   std::uint64_t polled;  // ticks, when the thread last came back from waiting for any of its descriptors
   std::uint32_t sample_weight, sample_epoch, samples;  // of the sample to come; the epoch of the last one, samples in it so far
@@ -77,6 +79,9 @@ struct alignas(kCacheLine) ThreadCalls {  // what each call changes comes first,
 
   bool used() const { return random != 0; }  // the first call sets it
 };
+
+// A random acquisition of a lock is over: it held it so long, and stands for `weight`. Not exact, unlike the other sums.
+void record_hold(ThreadBlock& thread, std::uint64_t object, std::uint64_t begin, std::uint64_t end, std::uint32_t weight, StackId stack);
 
 struct FinishedCall {
   Call call;
@@ -102,7 +107,8 @@ inline constexpr std::uint32_t kDirtyEvents = 4;
 // The stack of the caller, for a call that is about to block.
 StackId stack_of_call(ThreadBlock& thread);
 // A thread did what may wake others: counted, and told singly inside a detail window.
-void record_wake(ThreadBlock& thread, Call call, std::uint64_t object);
+// `bytes`: as calls.def says.
+void record_wake(ThreadBlock& thread, Call call, std::uint64_t object, std::uint64_t bytes = 0);
 // Only the latter, of a call that is recorded as such.
 void tell_wake(ThreadBlock& thread, Call call, std::uint64_t object, std::uint64_t at_ticks);
 

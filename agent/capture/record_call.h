@@ -37,15 +37,16 @@ inline ChannelSums* channel_of(CallSums& set, std::uint64_t object, Call call) {
   return probe_channels(set, object, call, slot);
 }
 
-inline StackSums* stack_of(CallSums& set, std::uint64_t object, Call call, StackId stack) {
-  std::uint32_t slot = hash_of_call(object, call, stack);
+inline StackSums* stack_of(CallSums& set, std::uint64_t object, Call call, StackId stack, std::uint64_t lock) {
+  std::uint32_t slot = hash_of_call(object ^ lock << 1, call, stack);
   for (std::uint32_t tries = 0; tries < kCallProbes; ++tries, ++slot) {
     StackSums& sums = set.stacks[slot % CallSums::kStacks];
-    if (sums.call == call && sums.object == object && sums.stack == stack) return &sums;
+    if (sums.call == call && sums.object == object && sums.stack == stack && sums.lock == lock) return &sums;
     if (sums.call != Call::none) continue;
     sums.object = object;
     sums.call = call;
     sums.stack = stack;
+    sums.lock = lock;
     return &sums;
   }
   return nullptr;

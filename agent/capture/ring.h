@@ -18,8 +18,9 @@ struct Sample {
   std::uint16_t cpu;
   std::uint16_t flags;
   std::uint32_t reserved;
+  std::uint64_t lock;  // the one taken last of those that the thread holds; 0 none
 };
-static_assert(sizeof(Sample) == 24);
+static_assert(sizeof(Sample) == 32);
 
 template <class Item, std::uint32_t capacity>
 class Ring {

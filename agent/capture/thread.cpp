@@ -43,6 +43,8 @@ void reset(ThreadBlock& block) {
   block.announced = false;
   block.written_cpu_ns = 0;
   block.written_name[0] = 0;
+  block.handle = 0;
+  block.locks = {};
   block.calls.blocked_call = Call::none;
   if (block.calls.pending.load(std::memory_order_relaxed) != Call::none) block.calls.pending.store(Call::none, std::memory_order_relaxed);
 }

@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "agent/capture/calls.h"
+#include "agent/capture/locks.h"
 #include "agent/capture/poisson.h"
 #include "agent/capture/ring.h"
 #include "agent/capture/unwind.h"
@@ -52,6 +53,7 @@ struct ThreadBlock {
   std::uint64_t inherited_mask;                 // its creator's ThreadLocal::wanted_mask
   bool inherits_given_back;                     // and given_back
   StackBounds stack;
+  std::uint64_t handle;  // its pthread_t, which is what it is joined by
   std::uint64_t cpu_base_ns;  // CPU time before the recording began
 
   std::int32_t timer;  // kernel timer id, -1 none
@@ -69,6 +71,7 @@ struct ThreadBlock {
   WalkCache* handler_cache;  // two contexts that may interrupt each other
   WalkCache* hook_cache;
 
+  ThreadLocks locks;
   ThreadCalls calls;
   ThreadAllocations allocations;
 };

@@ -54,6 +54,7 @@ class Unwinder {
  public:
   // Reserves the rule cache. Call once, before any thread walks.
   bool init(CodeMap& code, StackTable& stacks);
+  StackTable& stacks() { return *stacks_; }
 
   // Walks from `from`. `interrupted`: pc is the instruction about to run (a signal's context), not a return address.
   // `alternate`: bounds of the signal stack in use according to ucontext.uc_stack, or {0, 0}.

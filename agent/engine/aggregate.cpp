@@ -11,14 +11,14 @@ bool CpuAggregate::init() {
   return entries_ && order_;
 }
 
-bool CpuAggregate::add(std::uint64_t thread, std::uint32_t stack, std::uint64_t weight_ns) {
+bool CpuAggregate::add(std::uint64_t thread, std::uint32_t stack, std::uint64_t lock, std::uint64_t weight_ns) {
   const std::uint64_t key = thread << 32 | stack;
-  std::uint32_t slot = static_cast<std::uint32_t>(key * 0x9e3779b97f4a7c15u >> 40) % kEntries;
-  while (entries_[slot].key != 0 && entries_[slot].key != key) slot = (slot + 1) % kEntries;
+  std::uint32_t slot = static_cast<std::uint32_t>((key ^ lock << 1) * 0x9e3779b97f4a7c15u >> 40) % kEntries;
+  while (entries_[slot].key != 0 && (entries_[slot].key != key || entries_[slot].lock != lock)) slot = (slot + 1) % kEntries;
   Entry& entry = entries_[slot];
   if (entry.key == 0) {
     if (used_ >= kEntries / 4 * 3) return false;
-    entry = {key, 0, 0, 0};
+    entry = {key, lock, 0, 0, 0};
     order_[used_++] = slot;
   }
   entry.weight_ns += weight_ns;
@@ -36,6 +36,7 @@ void CpuAggregate::flush(DumpFile& dump, std::uint64_t begin_ns, std::uint64_t e
     record.stack = entry.key & 0xffffffffu;
     record.samples = entry.samples;
     record.weight_ns = entry.weight_ns;
+    record.lock = entry.lock;
     dump.append(record);
     entry.key = 0;
   }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tier 1: CPU time of each (thread, stack) in the current interval, handed to the dump when the interval ends or the table
+// Tier 1: CPU time of each (thread, stack, lock held) in the current interval, handed to the dump when the interval ends or the table
 // fills. Fixed memory. Under the drain lock; signal-safe.
 #pragma once
 #include <cstdint>
@@ -13,7 +13,7 @@ class CpuAggregate {
   bool init();
   void after_fork() { used_ = 0; }
   // False: the table is full, flush first.
-  bool add(std::uint64_t thread, std::uint32_t stack, std::uint64_t weight_ns);
+  bool add(std::uint64_t thread, std::uint32_t stack, std::uint64_t lock, std::uint64_t weight_ns);
   // Writes and empties; the interval is [begin_ns, end_ns) since the start.
   void flush(DumpFile& dump, std::uint64_t begin_ns, std::uint64_t end_ns);
   bool empty() const { return used_ == 0; }
@@ -21,6 +21,7 @@ class CpuAggregate {
  private:
   struct Entry {
     std::uint64_t key;  // thread << 32 | stack; 0 free
+    std::uint64_t lock;
     std::uint64_t weight_ns;
     std::uint32_t samples;
     std::uint32_t reserved;

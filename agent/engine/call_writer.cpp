@@ -94,6 +94,7 @@ void CallWriter::stack(StackSums& sums, std::uint64_t thread) {
   record.blocked_calls = sums.blocked_calls;
   record.blocked_ns = sums.blocked_ns;
   record.longest_ns = sums.longest_ns;
+  record.lock = sums.lock;
   dump_->append(record);
   sums = {};
 }
@@ -135,8 +136,8 @@ void CallWriter::merge_set(CallSums& set) {
   }
   for (StackSums& sums : set.stacks) {
     if (sums.call == Call::none) continue;
-    StackSums* into = capture::stack_of(*grouped_, sums.object, sums.call, sums.stack);
-    if (!into) write_set(*grouped_, 0), into = capture::stack_of(*grouped_, sums.object, sums.call, sums.stack);
+    StackSums* into = capture::stack_of(*grouped_, sums.object, sums.call, sums.stack, sums.lock);
+    if (!into) write_set(*grouped_, 0), into = capture::stack_of(*grouped_, sums.object, sums.call, sums.stack, sums.lock);
     capture::add(*into, sums);
     sums = {};
   }

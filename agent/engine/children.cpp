@@ -86,6 +86,7 @@ void Session::forget_parent() {
   stacks_.after_fork();
   threads_.after_fork();
   aggregate_.after_fork();
+  capture::lock_orders.after_fork();
   allocations.after_fork();
   capture::sampling.timers.store(0);
   main_left_ = false;

@@ -15,6 +15,7 @@ trace::CpuSample record_of(std::uint64_t thread, const capture::Sample& sample) 
   record.stack = sample.stack;
   record.weight_ns = sample.weight_ns;
   record.cpu = sample.cpu;
+  record.lock = sample.lock;
   record.flags = sample.flags | 1u;  // it is in an aggregate as well
   return record;
 }

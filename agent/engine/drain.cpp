@@ -87,9 +87,9 @@ void Drain::sample(ThreadBlock& block, const Sample& sample, bool singly) {
   stacks_->write(sample.stack);
   ++samples_;
   if (!singly) {
-    if (!aggregate_->add(block.id, sample.stack, sample.weight_ns)) {
+    if (!aggregate_->add(block.id, sample.stack, sample.lock, sample.weight_ns)) {
       flush(sample.t);
-      aggregate_->add(block.id, sample.stack, sample.weight_ns);
+      aggregate_->add(block.id, sample.stack, sample.lock, sample.weight_ns);
     }
     detail_->keep(*dump_, block.id, sample);
     return;
@@ -101,6 +101,7 @@ void Drain::sample(ThreadBlock& block, const Sample& sample, bool singly) {
   record.weight_ns = sample.weight_ns;
   record.cpu = sample.cpu;
   record.flags = sample.flags;
+  record.lock = sample.lock;
   if (!dump_->append(record)) ++lost_records_;
 }
 

@@ -28,6 +28,8 @@ class Drain {
   void write_state(capture::ThreadBlock& block, const capture::ThreadCounters& counters, bool ended, std::uint64_t now_ns);
   void write_name(capture::ThreadBlock& block, const char* name, std::uint64_t now_ns);
   void write_groups(std::uint64_t now_ns);
+  // After this the thread is in the dump.
+  void announce(capture::ThreadBlock& block);
 
   std::uint64_t samples() const { return samples_; }  // drained so far
   std::uint64_t handler_ns_of_ended() const { return handler_ns_of_ended_; }
@@ -42,7 +44,6 @@ class Drain {
   static constexpr std::uint32_t kGroups = 256;
   static constexpr std::uint64_t kThreadsListed = 16384;  // beyond, ended threads without a sample are summed by group
 
-  void announce(capture::ThreadBlock& block);
   void sample(capture::ThreadBlock& block, const capture::Sample& sample, bool singly);
   void collect(capture::ThreadBlock& block);
   bool sum_up(capture::ThreadBlock& block);

@@ -148,6 +148,10 @@ void DumpFile::open_reserve() {
   if (state_ == DumpState::full && begin_block(block_offset_ + trace::kBlockBytes)) state_ = DumpState::open;
 }
 
+void DumpFile::tell_deadlocks(std::uint32_t count) {
+  if (file_) store_release(reinterpret_cast<trace::FileHeader*>(file_)->deadlocks, count);
+}
+
 void DumpFile::finish() {
   if (state_ == DumpState::closed) return;
   if (state_ == DumpState::open) seal();  // a full dump's last block is sealed already

@@ -35,6 +35,9 @@ class DumpFile {
   // The last records of a recording find room even when the dump is full: a part of the size limit is kept for them.
   void open_reserve();
 
+  // Into the header: so many deadlocks are among the records.
+  void tell_deadlocks(std::uint32_t count);
+
   // Marks the end of the recording in order, seals, and cuts the file to its used length (through the path, checked to be
   // the same file). The mapping stays: nothing that still runs may fault.
   void finish();

@@ -115,6 +115,8 @@ bool Session::init_calls() {
   capture::tick_clock.init(source == "tsc\n");
   if (!options_.io) return true;
   call_writer_.init(endpoints, stack_writer_, detail_, dump_);
+  lock_writer_.init(threads_, stack_writer_, drain_, dump_);
+  if (std::string_view(options_.locks) == "order" && !capture::lock_orders.init()) return false;
   return endpoints.init() && descriptors.init();
 }
 
@@ -160,6 +162,7 @@ void Session::adopt_main_thread() {
   block->tid = static_cast<std::int32_t>(pid_);
   block->flags = capture::kThreadMain;
   block->start_ns = started_ns_;
+  block->handle = reinterpret_cast<std::uint64_t>(__builtin_thread_pointer());
   block->stack = thread_local_state.stack_at_fork.high ? thread_local_state.stack_at_fork : initial_stack();
   block->state.store(ThreadState::live, std::memory_order_release);
   thread_local_state.block = block;
@@ -178,6 +181,7 @@ void Session::begin_recording() {
   ThreadBlock* block = thread_local_state.block;
   if (!lazy_ && options_.delay_ns == 0) open_dump();
   call_writer_.begin(started_ns_);
+  lock_writer_.begin(started_ns_);
   allocation_writer_.begin();
   asking_.begin();
   asking_due_.store(capture::tick_clock.now() + capture::tick_clock.from_ns(kAskingNs), std::memory_order_relaxed);
@@ -330,6 +334,7 @@ void Session::write_last_records(EndReason reason, std::uint64_t status) {
   thread_sampler_.sample_all(now);
   drain_.flush(now);
   drain_.write_groups(now);
+  lock_writer_.orders();
   if (alone_until_ns_ == 0) dump_.append(trace::DetailWindow{0, now, 2, {}});
   else detail_.close_windows(dump_, now);
   stack_writer_.write_unloads(now);

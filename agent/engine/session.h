@@ -23,6 +23,7 @@
 #include "agent/engine/call_writer.h"
 #include "agent/engine/drain.h"
 #include "agent/engine/drain_lock.h"
+#include "agent/engine/lock_writer.h"
 #include "agent/engine/options.h"
 #include "agent/engine/overhead.h"
 #include "agent/engine/sampler_system.h"
@@ -46,6 +47,7 @@ struct RecordingParts {
   DumpFile dump;
   StackWriter stack_writer;
   CallWriter call_writer;
+  LockWriter lock_writer;
   SystemSampler system_sampler;
   char executable[4096] = {};
   char folder[4096] = {};  // current folder at the start, for a relative output
@@ -69,6 +71,7 @@ class Session {
   void cancel_thread(capture::ThreadBlock* block);         // creation failed
   void begin_thread(capture::ThreadBlock* block);          // first thing in the new thread
   void end_thread();                                       // last thing in it
+  void watch_deadlock();                                   // the calling thread waits for a lock that it has
   void main_thread_leaves();                               // main called pthread_exit: the process goes on without it
 
   // fork: around it in the parent, and in the child.
@@ -166,6 +169,7 @@ class Session {
   CpuAggregate aggregate_;
   Detail detail_;
   CallWriter& call_writer_ = recording_parts.call_writer;
+  LockWriter& lock_writer_ = recording_parts.lock_writer;
   AllocationWriter allocation_writer_;
   Drain drain_;
   ThreadSampler thread_sampler_;

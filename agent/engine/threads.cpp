@@ -67,6 +67,7 @@ void Session::begin_thread(ThreadBlock* block) {
   const bool inside = here < top && top - here < size;
   // The lowest pages are the guard; leaving them out keeps a foreign mapping right below from being taken for this stack.
   block->stack = inside ? capture::StackBounds{top - size + kGuardBytes, top} : capture::StackBounds{0, 0};
+  block->handle = top;
   thread_local_state.block = block;
   thread_local_state.wanted_mask = block->inherited_mask;
   if (size < kSmallestSampledStack || !arm(*block)) block->flags |= capture::kThreadUnsampled;
@@ -96,6 +97,12 @@ void Session::end_thread() {
     lock_->unlock();
   }
   if (main_left_ && live_threads() == 0) helper.look();  // the process ends with its last thread, which must not be ours
+}
+
+// A process with one thread has no helper, and this thread will hardly do anything any more.
+void Session::watch_deadlock() {
+  const capture::Scope scope;
+  if (scope.on()) helper.start(*this);
 }
 
 void Session::main_thread_leaves() {

@@ -82,6 +82,7 @@ bool Session::tick() {
 void Session::drain(std::uint64_t now_ns) {
   drain_.all_threads(false);
   if (options_.io) drain_.all_calls(false, now_ns);
+  if (switches() & capture::kTimingLocks) lock_writer_.look_for_deadlocks(now_ns);
   allocations.look_for_peak();
   if (now_ns - drain_.last_flush_ns() >= kFlushNs) drain_.flush(now_ns);
   detail_.close_windows(dump_, now_ns);
@@ -91,6 +92,7 @@ void Session::every_second(std::uint64_t now_ns) {
   last_second_ns_ = now_ns;
   ++seconds_;
   drain_.write_groups(now_ns);
+  lock_writer_.orders();
   allocation_writer_.write_changed(now_ns);
   thread_sampler_.sample(now_ns, started_ns_, kThreadBudgetNs);
   system_sampler_.sample(dump_, now_ns, live_threads());

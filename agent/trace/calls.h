@@ -13,7 +13,7 @@ enum class Call : std::uint16_t {
 };
 
 enum class CallGroup : std::uint8_t {
-  none, input, output, copy, flush, metadata, connection, multiplex, sleep, lock, condition, semaphore, barrier, join, futex, child, file_lock, lookup, memory
+  none, input, output, copy, flush, metadata, connection, multiplex, sleep, lock, condition, semaphore, barrier, join, futex, child, file_lock, lookup, memory, hold
 };
 
 enum class EndpointKind : std::uint8_t {

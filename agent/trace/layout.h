@@ -30,7 +30,7 @@ struct FileHeader {
   std::uint64_t started_realtime_ns;
   std::uint64_t used_bytes;    // end of the last block begun; bytes behind it mean nothing
   std::uint32_t state;         // FileState
-  std::uint32_t reserved;
+  std::uint32_t deadlocks;     // found so far, for whoever watches the file while it grows
 };
 static_assert(sizeof(FileHeader) == 48);
 

@@ -28,7 +28,7 @@ CallCounts common_counts(const Event& event) {
 }  // namespace
 
 std::size_t CallReader::Hash::operator()(const StackKey& key) const {
-  std::uint64_t x = key.key.object * 0x9e3779b97f4a7c15ULL;
+  std::uint64_t x = (key.key.object ^ key.lock << 7) * 0x9e3779b97f4a7c15ULL;
   x ^= (std::uint64_t{key.key.thread} << 32 | key.stack) + (x >> 29);
   x *= 0xff51afd7ed558ccdULL;
   x ^= static_cast<std::uint64_t>(key.key.call) + (x >> 32);
@@ -61,7 +61,7 @@ Row& CallReader::row_of(std::vector<Row>& rows, Index& index, StackKey key, std:
   if (rows.size() >= most && !index.contains(key)) {
     ++out_.left_out;
     key.key.object = 0;
-    if (!index.contains(key)) key.stack = 0;
+    if (!index.contains(key)) key.stack = 0, key.lock = 0;
   }
   const auto [at, added] = index.emplace(key, rows.size());
   if (added) {
@@ -69,6 +69,7 @@ Row& CallReader::row_of(std::vector<Row>& rows, Index& index, StackKey key, std:
     if constexpr (requires { rows.back().key; }) rows.back().key = key.key;
     else rows.back().endpoint = key.key.object;
     if constexpr (requires { rows.back().stack; }) rows.back().stack = key.stack;
+    if constexpr (requires { rows.back().lock; }) rows.back().lock = key.lock;
   }
   return rows[at->second];
 }
@@ -90,7 +91,8 @@ void CallReader::aggregate(const trace::CallAggregate& event) {
   counts.errors = std::min(believable(event.errors), counts.calls);
   counts.empty = std::min(believable(event.empty), counts.calls);
   row_of(out_.rows, rows_, {key}, most_rows_).counts.add(counts);
-  const bool told_apart = trace::works_on_endpoint(trace::group_of(key.call));
+  const trace::CallGroup group = trace::group_of(key.call);
+  const bool told_apart = trace::works_on_endpoint(group) || group == trace::CallGroup::lock || group == trace::CallGroup::hold;
   CallHistogramRow& row = row_of(out_.histograms, histograms_, {{0, key.call, told_apart ? key.object : 0}}, kMostHistograms);
   row.latencies.add_coded(event.latencies);
   row.sizes.add_coded(event.sizes);
@@ -98,7 +100,7 @@ void CallReader::aggregate(const trace::CallAggregate& event) {
 
 void CallReader::stack(const trace::CallStack& event, StackId stack) {
   const CallKey key = key_of(event.thread, event.call, event.object);
-  row_of(out_.stacks, stacks_, {key, stack}, most_rows_).counts.add(common_counts(event));
+  row_of(out_.stacks, stacks_, {key, stack, event.lock}, most_rows_).counts.add(common_counts(event));
 }
 
 void CallReader::event(const trace::CallEvent& event, StackId stack) {

@@ -26,6 +26,7 @@ class CallReader {
   struct StackKey {
     CallKey key;
     StackId stack = 0;
+    std::uint64_t lock = 0;  // held meanwhile
     bool operator==(const StackKey&) const = default;
   };
   struct Hash {

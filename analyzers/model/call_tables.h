@@ -40,8 +40,8 @@ struct CallKey {
 };
 
 struct CallRow { CallKey key; CallCounts counts; };
-struct CallStackRow { CallKey key; StackId stack = 0; CallCounts counts; };  // errors and empty are not known by stack
-struct CallHistogramRow { CallKey key; LogHistogram latencies, sizes; };      // of all threads: key.thread is 0
+struct CallStackRow { CallKey key; StackId stack = 0; std::uint64_t lock = 0; CallCounts counts; };  // lock: held meanwhile; errors and empty are not known
+struct CallHistogramRow { CallKey key; LogHistogram latencies, sizes; };      // of all threads, and of locks and endpoints singly: key.thread is 0
 struct CallEventRow { std::uint64_t t = 0, ns = 0; CallKey key; StackId stack = 0; std::uint64_t bytes = 0; };
 struct WakeRow { CallKey key; std::uint64_t count = 0; };
 struct BlockedRow { CallKey key; StackId stack = 0; std::uint64_t since = 0, t = 0; };  // still inside a call at t

@@ -7,6 +7,7 @@
 #include "analyzers/model/allocator_time.h"
 #include "analyzers/model/cpu_profile.h"
 #include "analyzers/model/heap.h"
+#include "analyzers/model/locks.h"
 #include "analyzers/model/recording.h"
 #include "analyzers/model/symbols.h"
 #include "analyzers/model/timeline.h"
@@ -21,6 +22,7 @@ struct Model {
   Timeline timeline;   // each thread second by second: running, runnable, else; and the machine beside it
   Waits waits;         // each thread's time while it does not run; calls by endpoint and place
   Heap heap;           // allocations by site
+  Locks locks;         // who waits for whom
   AllocatorTime allocator_time;  // CPU time inside the allocator and beside it, by function
   std::vector<Recording> others;  // further processes of the same recording (children), for totals
 };

@@ -12,6 +12,7 @@
 #include "agent/trace/decode.h"
 #include "analyzers/model/allocation_tables.h"
 #include "analyzers/model/call_tables.h"
+#include "analyzers/model/lock_tables.h"
 
 namespace tailback::analyzers {
 
@@ -121,6 +122,7 @@ struct Recording {
   std::vector<trace::SystemState> system;
   std::vector<trace::CgroupState> cgroup;
   CallTables calls;                              // waiting and I/O
+  LockTables locks;
   AllocationTables allocations;                  // the heap
 
   std::uint64_t duration_ns = 0;                 // from start to the last time seen in any record

@@ -295,8 +295,9 @@ void RecordingReader::operator()(const trace::CpuAggregate& event) {
   const bool inside = in_window(begin + (end - begin) / 2);
   if ((begin < from_ && end > from_) || (begin < to_ && end > to_)) straddling_ns_ += event.weight_ns;
   if (!inside) return;
-  cpu_.add({clamp32(event.end_ms), clamp32(event.span_ms), clamp32(event.thread), stack_of(event.stack),
-            clamp32(event.samples), event.weight_ns});
+  const StackId stack = stack_of(event.stack);
+  cpu_.add({clamp32(event.end_ms), clamp32(event.span_ms), clamp32(event.thread), stack, clamp32(event.samples), event.weight_ns});
+  add_lock_cpu(event.lock, stack, event.weight_ns);
   out_.total_samples += event.samples;
 }
 
@@ -309,6 +310,7 @@ void RecordingReader::operator()(const trace::CpuSample& event) {
   if (!(event.flags & 1)) {
     const std::uint32_t end_ms = clamp32((event.t / kSecond + 1) * 1000);
     cpu_.add({end_ms, 1000, thread, stack, 1, event.weight_ns});
+    add_lock_cpu(event.lock, stack, event.weight_ns);
     ++out_.total_samples;
   }
   if (out_.samples.size() >= options_.max_samples) {

@@ -74,6 +74,8 @@ class RecordingReader {
   void operator()(const trace::AllocatorState& event);
   void operator()(const trace::LeakScan& event);
   void operator()(const trace::LeakedSite& event);
+  void operator()(const trace::LockOrder& event);
+  void operator()(const trace::Deadlock& event);
 
   // Sorts and joins what needs all records. Call once, after the last event.
   void finish();
@@ -89,6 +91,7 @@ class RecordingReader {
   bool counts_interval(std::uint64_t end_ms, std::uint64_t span_ms);
   bool sees_call(std::uint64_t t, std::uint64_t thread);
   bool sees_heap(std::uint64_t t);
+  void add_lock_cpu(std::uint64_t lock, StackId stack, std::uint64_t weight_ns);
   StackId stack_of(std::uint64_t id);
   StackId unknown_caller();
   // The row of a thread, made up (found late) when its own record is missing. kNone: an impossible id.
@@ -112,6 +115,9 @@ class RecordingReader {
   std::map<GroupKey, std::size_t> groups_;
   std::map<std::string, std::size_t, std::less<>> losses_;
   std::unordered_map<StackId, std::size_t> site_rows_, sample_rows_, leak_rows_;
+  std::map<std::pair<std::uint64_t, StackId>, std::size_t> lock_cpu_rows_;
+  std::map<std::tuple<std::uint64_t, std::uint64_t, ThreadId>, std::size_t> lock_orders_;
+  std::map<std::uint64_t, std::size_t> deadlocks_;  // by their number
   std::size_t states_ = 0;
   std::uint64_t state_spacing_ = 0;
   std::uint64_t straddling_ns_ = 0;

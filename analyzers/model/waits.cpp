@@ -57,7 +57,8 @@ std::vector<CallSite> all_sites(const CallTables& calls) {
   std::vector<CallSite> sites;
   static const std::vector<const CallStackRow*> kNone;
   for (const CallRow& row : calls.rows) {
-    if (trace::group_of(row.key.call) == CallGroup::memory) continue;  // CPU time of the thread, not a wait
+    const CallGroup group = trace::group_of(row.key.call);
+    if (group == CallGroup::memory || group == CallGroup::hold) continue;  // time in which the thread ran, or waited in another call
     const auto known = places.find(row.key);
     share_out(row, known == places.end() ? kNone : known->second, sites);
   }
@@ -144,7 +145,7 @@ WaitCause cause_of(Call call, EndpointKind kind) {
     case CallGroup::lookup: return WaitCause::lookup;
     case CallGroup::connection: return WaitCause::network;
     case CallGroup::flush: return WaitCause::disk;
-    case CallGroup::none: case CallGroup::memory: return WaitCause::other;
+    case CallGroup::none: case CallGroup::memory: case CallGroup::hold: return WaitCause::other;
     case CallGroup::input: case CallGroup::output: case CallGroup::copy: case CallGroup::metadata: break;
   }
   if (is_disk(kind) || (kind == EndpointKind::unknown && trace::group_of(call) == CallGroup::metadata)) return WaitCause::disk;

@@ -24,6 +24,7 @@ inline std::unique_ptr<analyzers::Model> model_of(const TraceBuilder& builder) {
   model->timeline = analyzers::Timeline::build(model->recording);
   model->waits = analyzers::Waits::build(model->recording, model->timeline);
   model->heap = analyzers::Heap::build(model->recording);
+  model->locks = analyzers::Locks::build(model->recording);
   model->allocator_time = analyzers::AllocatorTime::build(model->recording, *model->symbols, model->cpu);
   return model;
 }

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+// Locks as the threads that hold them know them: a list for each thread, kept exactly, by stores into the thread's own block alone. An
+// acquisition has no stack and no time stamp of its own, which would cost more than the lock: those have that were waited for, and a
+// random one in 256. Which lock was taken while which was held is noted once for each pair and thread (LockOrders). One writer, the
+// thread itself; its own signal handler and the engine read. No lock, no system call.
+#pragma once
+#include <atomic>
+#include <cstdint>
+
+#include "agent/capture/stacks.h"
+#include "agent/trace/calls.h"
+
+namespace tailback::capture {
+
+struct ThreadBlock;
+
+struct HeldLock {
+  std::uint64_t object;     // its address
+  const void* caller;       // where it was taken: the return address of the hook
+  std::uint64_t since;      // ticks; 0 not known
+  StackId stack;            // where it was taken; 0 not known
+  std::uint32_t weight;     // not 0: a random acquisition that stands for so many
+  trace::Call call;         // the one that waits for it, whichever took it
+  std::uint16_t again;      // times that the thread took it while it had it
+};
+
+struct ThreadLocks {
+  static constexpr std::uint32_t kHeld = 16, kOrders = 128;
+  std::uint32_t count;        // beyond kHeld they are not told
+  std::uint32_t until_timed;  // acquisitions until the next random one
+  std::uint32_t random;       // 0: none so far
+  std::uint64_t woken_from, woken_at;  // the condition that it was woken from last, and when (ticks); 0: none
+  HeldLock held[kHeld];
+  std::uint64_t orders[kOrders];  // pairs noted lately
+
+  // 0: none.
+  std::uint64_t innermost() const { return count ? held[count - 1].object : 0; }
+};
+
+// How a lock was taken. Only who waits without end can be part of a deadlock, and is of interest for the order of locks.
+enum class Taking : std::uint8_t { waiting, waiting_for_a_while, trying };
+
+// Where a lock was taken: the stack where that is known, else the caller alone, which is the line. 0: neither.
+StackId place_of(const HeldLock& held);
+
+// The parts of took_lock() that few acquisitions need.
+void time_acquisition(ThreadBlock& thread, HeldLock& taken);
+bool took_another(ThreadBlock& thread, const HeldLock& taken, Taking taking);  // false: it had it already
+
+// The thread has got a lock; `waited`: where and since when, when it had to wait.
+struct Waited {
+  StackId stack = 0;
+  std::uint64_t end = 0;  // ticks
+};
+template <class Thread>
+[[gnu::always_inline]] inline void took_lock(Thread& thread, trace::Call call, std::uint64_t object, const void* caller, Taking taking, Waited waited = {}) {
+  ThreadLocks& own = thread.locks;
+  const std::uint32_t count = own.count;
+  HeldLock taken{object, caller, waited.end, waited.stack, 0, call, 0};
+  if (own.until_timed-- == 0) [[unlikely]] time_acquisition(thread, taken);
+  if (count != 0 && (count >= ThreadLocks::kHeld || !took_another(thread, taken, taking))) [[unlikely]] return;
+  own.held[count] = taken;
+  std::atomic_signal_fence(std::memory_order_release);
+  own.count = count + 1;
+}
+
+// The thread gives a lock back. What it knew of it, valid until it takes the next; nullptr when it goes on holding it, or when it took
+// it unseen.
+const HeldLock* take_out(ThreadLocks& own, std::uint64_t object);
+template <class Thread>
+[[gnu::always_inline]] inline const HeldLock* gave_lock(Thread& thread, std::uint64_t object) {
+  ThreadLocks& own = thread.locks;
+  const std::uint32_t count = own.count;
+  if (count == 0) return nullptr;
+  const HeldLock& last = own.held[count - 1];
+  if (last.object != object || last.again != 0) [[unlikely]] return take_out(own, object);
+  own.count = count - 1;
+  return &last;
+}
+// Takes it up again as it was: around a wait on a condition, which gives the lock back meanwhile.
+void take_up(ThreadLocks& own, const HeldLock& held);
+
+// Locks that somebody waits for, with the time from which on: whoever gives one back learns how long he held others up. A table by
+// address; where two contended locks fall together, the later one is not looked at.
+class Contended {
+ public:
+  void begin_wait(std::uint64_t object, std::uint64_t now_ticks);
+  void end_wait(std::uint64_t object);
+  bool waited_for(std::uint64_t object) const {
+    const Place& place = places_[place_of(object)];
+    return place.object.load(std::memory_order_relaxed) == object && place.waiters.load(std::memory_order_relaxed) != 0;
+  }
+  // From when on somebody was held up by whoever gives the lock back now, which is from when on those that still wait are held up by the
+  // next; 0 not known.
+  std::uint64_t hand_over(std::uint64_t object, std::uint64_t now_ticks);
+
+ private:
+  static constexpr std::uint32_t kPlaces = 1024;
+  static std::uint32_t place_of(std::uint64_t object) { return static_cast<std::uint32_t>(object * 0x9e3779b97f4a7c15u >> 54); }
+  struct Place {
+    std::atomic<std::uint64_t> object, since;
+    std::atomic<std::uint32_t> waiters;
+  };
+  Place places_[kPlaces];
+};
+extern Contended contended_locks;
+
+// One lock taken while another was held, by one thread: the first such moment, and the last to half a second.
+struct LockOrder {
+  std::uint64_t held, taken, thread;
+  StackId held_stack, taken_stack;
+  trace::Call held_call, taken_call;
+  std::uint64_t gates[3];  // further locks that were held each time
+  std::uint64_t first_ns;  // CLOCK_MONOTONIC
+  std::atomic<std::uint64_t> last_ns;
+  std::atomic<std::uint32_t> complete;
+  std::uint64_t written_ns;  // of the engine
+};
+
+class LockOrders {
+ public:
+  static constexpr std::uint32_t kMost = 2048;
+
+  bool init();        // reserves memory; without it nothing is noted
+  void after_fork();  // in the child, where the memory is wiped
+  bool on() const { return orders_ != nullptr; }
+  void note(ThreadBlock& thread, const HeldLock& held, const HeldLock& taken);
+  std::uint32_t count() const;
+  LockOrder& at(std::uint32_t index) { return orders_[index]; }
+  std::uint64_t lost() const { return lost_.load(std::memory_order_relaxed); }
+
+ private:
+  static constexpr std::uint32_t kSlots = 2 * kMost;
+  LockOrder* orders_ = nullptr;
+  std::atomic<std::uint32_t>* slots_ = nullptr;  // index + 1
+  std::atomic<std::uint32_t> used_{0};
+  std::atomic<std::uint64_t> lost_{0};
+};
+extern LockOrders lock_orders;
+
+}  // namespace tailback::capture

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "analyzers/model/lock_gain.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include <fmt/format.h>
+
+#include "analyzers/model/gain.h"
+
+namespace tailback::analyzers {
+namespace {
+
+constexpr double kMostlyServes = 0.5;  // of their lives waiting for work: then answers get faster, not the program
+constexpr double kHalf = 0.5;          // what surely comes of a repair that shortens the section and does not remove it
+
+struct Contenders {
+  double before = 0;   // seconds: the longest life
+  double need = 0;     // seconds that the slowest needs without the waits
+  double most_wait = 0, waits = 0, engaged = 0, lives = 0, by_design = 0;
+};
+
+Contenders contenders_of(const Model& model, const Lock& lock, double part) {
+  Contenders found;
+  for (const ThreadWaits& thread : model.waits.threads) {
+    const auto known = lock.wait_by_thread.find(thread.thread);
+    if (known == lock.wait_by_thread.end()) continue;
+    const double wait = std::min(known->second, thread.blocked_seconds()) * part;
+    found.before = std::max(found.before, thread.alive);
+    found.need = std::max(found.need, thread.alive - thread.runnable - wait);
+    found.most_wait = std::max(found.most_wait, wait);
+    found.waits += wait, found.engaged += thread.engaged(), found.lives += thread.alive, found.by_design += thread.by_design();
+  }
+  return found;
+}
+
+// Of threads that have nothing to do with the lock: the program is not done before they are.
+double slowest_other(const Model& model, const Lock& lock) {
+  double slowest = 0;
+  for (const ThreadWaits& thread : model.waits.threads)
+    if (!lock.wait_by_thread.contains(thread.thread)) slowest = std::max(slowest, thread.engaged());
+  return slowest;
+}
+
+double process_cpu(const Model& model) {
+  return std::accumulate(model.waits.threads.begin(), model.waits.threads.end(), 0.0, [](double sum, const ThreadWaits& thread) { return sum + thread.running; });
+}
+
+}  // namespace
+
+Gain gain_of_less_waiting(const Model& model, const Lock& lock, double part, const std::string& why) {
+  const double wall = model.timeline.wall_seconds;
+  const Contenders contenders = contenders_of(model, lock, part);
+  Gain gain;
+  if (wall <= 0 || contenders.lives <= 0) return gain;
+  if (contenders.by_design >= kMostlyServes * contenders.lives) {
+    gain.metric = "latency";
+    gain.fraction = gain.high = contenders.engaged > 0 ? contenders.waits / contenders.engaged : 0;
+    gain.low = kHalf * gain.fraction;
+    gain.how = fmt::format("waits for the lock as a part of the time in which these threads are not waiting for work; {}", why);
+    return bounded(gain);
+  }
+  const double cpu = process_cpu(model) / std::max(1.0, model.timeline.cpus);
+  const double after = std::max({contenders.need, cpu, slowest_other(model, lock)});
+  gain.fraction = std::max(0.0, contenders.before - after) / wall;
+  gain.low = kHalf * gain.fraction;
+  gain.high = contenders.most_wait / wall;
+  gain.how = fmt::format("without {} of waiting in each the threads need {:.2f} s instead of {:.2f} s: the longest of what the slowest has left to do ({:.2f} s) and all CPU time "
+                         "over {:.0f} CPUs ({:.2f} s); half of it if the section only gets shorter; {}",
+                         part < 1 ? "that part" : "all", after, contenders.before, contenders.need, model.timeline.cpus, cpu, why);
+  return bounded(gain);
+}
+
+}  // namespace tailback::analyzers

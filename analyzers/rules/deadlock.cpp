@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// Threads that wait for each other in a ring and will do so for ever, found by the agent while it lasted.
+#include <fmt/format.h>
+
+#include "analyzers/rules/lock_places.h"
+#include "analyzers/model/thread_load.h"
+#include "analyzers/rules/rules.h"
+
+namespace tailback::analyzers {
+namespace {
+
+std::string waits_for(const Model& model, const DeadlockMember& member) {
+  if (member.call == trace::Call::thread_join) return fmt::format("waits for {} to end", thread_label(model, member.owner));
+  return fmt::format("waits for the {} at {:#x} that {} holds", lock_name(model, member.object, member.call), member.object,
+                     member.owner == member.thread ? "it" : thread_label(model, member.owner));
+}
+
+Frame frame_of(const Model& model, const DeadlockMember& member) { return member.stack ? own_frame(model, member.stack) : own_frame(model, member.owner_stack); }
+
+std::string title_of(const Model& model, const DeadlockRow& ring) {
+  const DeadlockMember& first = ring.members.front();
+  const std::string where = frame_of(model, first).function;
+  const double since = static_cast<double>(first.since) * 1e-9;
+  if (ring.members.size() == 1)
+    return fmt::format("{} waits for ever for a {} that it holds itself{}, since {}", thread_label(model, first.thread), kind_of_lock(first.call), where.empty() ? "" : ", in " + where,
+                       duration(since));
+  std::string functions = where;
+  for (std::size_t i = 1; i < ring.members.size(); ++i) {
+    const std::string other = frame_of(model, ring.members[i]).function;
+    if (!other.empty() && functions.find(other) == std::string::npos) functions += (i + 1 == ring.members.size() ? " and " : ", ") + other;
+  }
+  return fmt::format("{} wait for each other for ever{}", plural(ring.members.size(), "thread"), functions.empty() ? "" : ", in " + functions);
+}
+
+Finding finding_of(const Model& model, const DeadlockRow& ring) {
+  Finding finding;
+  finding.severity = Severity::critical;
+  finding.confidence = 0.99;
+  finding.culprit = frame_of(model, ring.members.front());
+  finding.gain.metric = "availability";
+  finding.gain.fraction = finding.gain.low = finding.gain.high = 1;
+  finding.gain.how = "these threads never run again";
+  finding.title = title_of(model, ring);
+  for (const DeadlockMember& member : ring.members) {
+    finding.evidence.push_back(text_evidence(thread_label(model, member.thread), waits_for(model, member)));
+    if (member.stack) finding.stacks.push_back({"waiter", static_cast<double>(ring.t - member.since) * 1e-9, "seconds", model.symbols->stack(member.stack)});
+    if (member.owner_stack) finding.stacks.push_back({"holder", static_cast<double>(ring.t - member.since) * 1e-9, "seconds", model.symbols->stack(member.owner_stack)});
+  }
+  finding.evidence.push_back(seconds_evidence("certain after (from the start of recording)", static_cast<double>(ring.t) * 1e-9));
+  if (ring.members.size() == 1) finding.advice = {"call a form that expects the lock to be held, or give it back before; a recursive mutex hides the question of what the inner caller may change"};
+  else finding.advice = {"take these locks in one order everywhere: by address, by rank, or both at once with std::scoped_lock / std::lock",
+                         "never join or wait for a thread while holding a lock that it may need"};
+  finding.verify = fmt::format("{}; the program should get past this point", record_again(model));
+  return finding;
+}
+
+}  // namespace
+
+RuleResult deadlock(const Model& model) {
+  if (!model.waits.missing.empty()) return RuleResult::cannot(model.waits.missing);
+  RuleResult result;
+  for (const DeadlockRow& ring : model.recording.locks.deadlocks)
+    if (!ring.members.empty()) result.findings.push_back(finding_of(model, ring));
+  result.fine = "no threads waited for each other for ever";
+  return result;
+}
+
+}  // namespace tailback::analyzers

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "preload/lock_call.h"
+
+#include "agent/capture/record_call.h"
+
+namespace tailback::preload {
+
+using capture::contended_locks;
+using capture::tick_clock;
+
+namespace {
+
+bool holds(const capture::ThreadLocks& locks, std::uint64_t lock) {
+  for (std::uint32_t i = 0; i < locks.count; ++i)
+    if (locks.held[i].object == lock) return true;
+  return false;
+}
+
+// Who has found nothing to do is back within a moment.
+void note_waiting_again(ThreadBlock& thread, std::uint64_t condition) {
+  constexpr std::uint64_t kMomentNs = 20'000;
+  if (thread.locks.woken_from != condition || tick_clock.to_ns(tick_clock.now() - thread.locks.woken_at) > kMomentNs) return;
+  const capture::Scope scope;
+  if (scope.on()) record_wake(thread, Call::cond_wait_again, condition);
+}
+
+}  // namespace
+
+void begin_waiting(const LockTimer& timer, std::uint64_t lock, Taking taking) {
+  if (!timer.on()) return;
+  contended_locks.begin_wait(lock, timer.begin());
+  if (taking == Taking::waiting_for_a_while) return timer.gives_up();
+  if (const ThreadBlock* thread = watched_thread(); thread && holds(thread->locks, lock)) engine::session.watch_deadlock();
+}
+
+void note_release(ThreadBlock& thread, std::uint64_t lock, const HeldLock& held, bool waiters, std::uint64_t now, std::uint64_t others_since) {
+  const capture::Scope scope;
+  if (!scope.on()) return;
+  if (held.weight) record_hold(thread, lock, held.since, now, held.weight, held.stack ? held.stack : capture::stack_of_call(thread));
+  if (!waiters) return;
+  const std::uint64_t held_up_since = others_since == 0 ? now : std::max(others_since, held.since);
+  record_call(thread, {Call::unlock, lock, std::min(held_up_since, now), now});
+  if (capture::detail_span.holds(now)) tell_wake(thread, Call::unlock, lock, now);
+}
+
+GivenBack::GivenBack(pthread_mutex_t* mutex, std::uint64_t condition) : thread_(watched_thread()), condition_(condition) {
+  if (!thread_) return;
+  note_waiting_again(*thread_, condition);
+  const std::uint64_t lock = object_of(mutex);
+  if (const HeldLock* held = gave_lock(*thread_, lock)) held_ = *held;
+  const bool waiters = has_waiters(mutex);
+  if (!waiters && !held_.weight) return;
+  const std::uint64_t now = tick_clock.now();
+  note_release(*thread_, lock, held_, waiters, now, waiters ? contended_locks.hand_over(lock, now) : 0);
+}
+
+void GivenBack::take_up(bool woken) {
+  if (!thread_) return;
+  thread_->locks.woken_from = woken ? condition_ : 0;
+  thread_->locks.woken_at = woken ? tick_clock.now() : 0;
+  if (held_.object == 0) return;
+  held_.since = 0, held_.weight = 0, held_.stack = 0;
+  capture::take_up(thread_->locks, held_);
+}
+
+}  // namespace tailback::preload
