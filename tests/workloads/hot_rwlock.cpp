@@ -14,7 +14,7 @@
 namespace {
 
 constexpr int kThreads = 4;
-constexpr std::uint64_t kMessages = 12'000'000;  // of each thread
+constexpr std::uint64_t kMessages = 20'000'000;  // of each thread
 
 using Hops = std::array<std::uint32_t, 256>;
 
@@ -43,7 +43,7 @@ class RouteTable {
 };
 
 [[gnu::noinline]] std::uint64_t address_of(std::uint64_t message) {
-  for (int i = 0; i < 6; ++i) message = workload::mix(message + static_cast<std::uint64_t>(i));
+  for (int i = 0; i < 3; ++i) message = workload::mix(message + static_cast<std::uint64_t>(i));
   return message;
 }
 
