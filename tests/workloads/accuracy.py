@@ -10,8 +10,8 @@ right function, nothing above low of that rule for fixed, nothing above low for 
 A neighbour on a shared machine can take a CPU away in the one run that is recorded; --attempts measures a workload again when
 something did not hold, and says so. A fault of a rule stays a fault in every attempt.
 
-usage: accuracy.py --tailback PATH --workloads DIR [--repeat N] [--attempts N] [--only NAME] [--memory] [--write] [--json FILE]
-       --memory runs the memory pairs too
+usage: accuracy.py --tailback PATH --workloads DIR [--repeat N] [--attempts N] [--only NAME] [--memory] [--locks] [--write] [--json FILE]
+       --memory runs the memory pairs too, --locks the pairs about locks
        --write puts the table into docs/accuracy.md, between its marks
 Exit status: 0 when all of that holds, 1 otherwise, 2 for wrong usage.
 """
@@ -61,6 +61,16 @@ PLANTED_MEMORY = {  # run with --memory
     "arena_fight": ("memory-allocator-contention", {"new_message", "produce_batch", "free_batch"}),
 }
 CLEAN_MEMORY = ("clean_allocator",)
+PLANTED_LOCKS = {  # run with --locks
+    "lock_parse": ("lock-contention", {"add_text"}),
+    "lock_fdatasync": ("lock-long-hold", {"append_and_flush"}),
+    "deadlock_abba": ("deadlock", {"sell", "take_delivery"}),
+    "lock_cycle": ("lock-order-inversion", {"move_goods"}),
+    "hot_rwlock": ("lock-overuse", {"hop_under_lock"}),
+    "notify_all": ("lock-wake-storm", {"push_and_wake_all"}),
+}
+CLEAN_LOCKS = ("clean_locks",)
+ALL_PLANTED = {**PLANTED, **PLANTED_MEMORY, **PLANTED_LOCKS}
 FIGURE = {"wall_time": "wall", "cpu_time": "cpu", "latency": "latency", "memory": "resident"}  # metric of a gain: what the workload prints
 PEAK_RULES = {"memory-peak"}  # whose memory is that of the peak, not that in the end
 FIGURES = ("wall", "cpu", "latency", "resident", "peak")
@@ -115,7 +125,7 @@ def figure_of(finding):
 
 
 def check_planted(name, options, folder):
-    rule, functions = {**PLANTED, **PLANTED_MEMORY}[name]
+    rule, functions = ALL_PLANTED[name]
     medians, same, reports = measure_pair(options.tailback, os.path.join(options.workloads, f"workload_{name}"), options.repeat, folder)
     findings = reports["bad"]["findings"]
     first = findings[0] if findings else {"rule": "none", "severity": "info", "culprit": {}, "gain": {"metric": "wall_time", "fraction": 0, "low": 0, "high": 0}}
@@ -145,7 +155,7 @@ def check(name, options):
     """The first attempt at which all held, else the last one."""
     for attempt in range(1, options.attempts + 1):
         with tempfile.TemporaryDirectory() as folder:
-            row = check_planted(name, options, folder) if name not in (*CLEAN, *CLEAN_MEMORY) else check_clean(name, options, folder)
+            row = check_planted(name, options, folder) if name in ALL_PLANTED else check_clean(name, options, folder)
         print(table([row]).splitlines()[-1], f"(attempt {attempt} of {options.attempts}, load {os.getloadavg()[0]:.1f})", file=sys.stderr, flush=True)
         if not row["problems"]:
             break
@@ -166,10 +176,10 @@ def table(rows):
 
 def chosen(options):
     """Names of the workloads to run."""
-    memory = [*PLANTED_MEMORY, *CLEAN_MEMORY]
+    memory, locks = [*PLANTED_MEMORY, *CLEAN_MEMORY], [*PLANTED_LOCKS, *CLEAN_LOCKS]
     if options.only:
-        return [name for name in [*PLANTED, *CLEAN, *memory] if name in options.only]
-    return [*PLANTED, *CLEAN, *(memory if options.memory else [])]
+        return [name for name in [*PLANTED, *CLEAN, *memory, *locks] if name in options.only]
+    return [*PLANTED, *CLEAN, *(memory if options.memory else []), *(locks if options.locks else [])]
 
 
 def main():
@@ -180,6 +190,7 @@ def main():
     parser.add_argument("--attempts", type=int, default=1)
     parser.add_argument("--only", action="append")
     parser.add_argument("--memory", action="store_true")
+    parser.add_argument("--locks", action="store_true")
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--json")
     options = parser.parse_args()
