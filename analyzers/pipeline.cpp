@@ -147,6 +147,7 @@ Report analyze(const Model& model, const AnalysisOptions& options) {
   report.threads = thread_rows(model);
   report.waiting = waiting_of(model);
   report.io = io_rows(model);
+  report.locks = lock_rows(model);
   report.allocations = allocations_of(model);
   report.recording = quality_of(model);
   return report;

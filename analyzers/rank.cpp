@@ -87,7 +87,7 @@ RuleNature nature_of_rule(const std::string& rule) {
       {"lock-contention", {RuleNature::own}},
       {"lock-long-hold", {RuleNature::own}},
       {"lock-overuse", {RuleNature::work, 8}},
-      {"lock-wake-storm", {RuleNature::own}},
+      {"lock-wake-storm", {RuleNature::threads, 2, true}},
       {"lock-order-inversion", {RuleNature::own}},
       {"deadlock", {RuleNature::own}},
       {"memory-leak", {RuleNature::own}},

@@ -51,6 +51,23 @@ struct IoRow {            // a file, a peer, a pipe
   std::vector<IoOperation> operations;           // most time first
 };
 
+struct LockShare {         // what belongs to one place
+  Frame culprit;
+  double seconds = 0, count = 0;
+};
+
+struct LockRow {
+  std::string kind, name;  // mutex, read-write lock, spin lock; its symbol, empty when it has none
+  std::uint64_t address = 0;
+  double wait_seconds = 0, waits = 0, longest_wait_seconds = 0;
+  std::uint64_t waiting_threads = 0;
+  double held_up_seconds = 0;                             // its holders held others up
+  double acquisitions = 0, held_seconds = 0;              // estimated
+  double hold_p50_seconds = 0, hold_p99_seconds = 0;      // likewise; 0 not known
+  double cpu_inside_seconds = 0, blocked_inside_seconds = 0;  // while it was held
+  std::vector<LockShare> holders, waiters;                // most time first
+};
+
 struct AllocationRow {     // what one place of the program's own code allocated
   Frame culprit;
   double blocks = 0, bytes = 0, bytes_deviation = 0;  // the last: standard deviation of the estimate, 0 exact
@@ -111,6 +128,7 @@ struct Report {
   std::vector<ThreadRow> threads; // busiest first
   std::vector<WaitRow> waiting;   // of all threads, most first
   std::vector<IoRow> io;          // most time first
+  std::vector<LockRow> locks;     // most waiting first
   Allocations allocations;
   std::vector<RuleOutcome> rules;
   RecordingQuality recording;

@@ -2,6 +2,7 @@
 #include "preload/lock_call.h"
 
 #include "agent/capture/record_call.h"
+#include "agent/capture/sampling.h"
 
 namespace tailback::preload {
 
@@ -24,6 +25,14 @@ void note_waiting_again(ThreadBlock& thread, std::uint64_t condition) {
   if (scope.on()) record_wake(thread, Call::cond_wait_again, condition);
 }
 
+// Where the lock was taken. Nobody walked that stack unless the holder had waited himself; then it is the line, called from where the lock
+// is given back: that may be a function further out, when giving back was the last that the other did (a tail call).
+capture::StackId stack_of_holder(ThreadBlock& thread, const HeldLock& held) {
+  if (held.stack) return held.stack;
+  const capture::StackId outside = capture::stack_of_call(thread);
+  return held.object && outside ? capture::sampling.unwinder->stacks().intern(outside, reinterpret_cast<std::uint64_t>(held.caller) - 1) : outside;
+}
+
 }  // namespace
 
 void begin_waiting(const LockTimer& timer, std::uint64_t lock, Taking taking) {
@@ -36,10 +45,11 @@ void begin_waiting(const LockTimer& timer, std::uint64_t lock, Taking taking) {
 void note_release(ThreadBlock& thread, std::uint64_t lock, const HeldLock& held, bool waiters, std::uint64_t now, std::uint64_t others_since) {
   const capture::Scope scope;
   if (!scope.on()) return;
-  if (held.weight) record_hold(thread, lock, held.since, now, held.weight, held.stack ? held.stack : capture::stack_of_call(thread));
+  const capture::StackId holder = stack_of_holder(thread, held);
+  if (held.weight) record_hold(thread, held.call, lock, held.since, now, held.weight, holder);
   if (!waiters) return;
   const std::uint64_t held_up_since = others_since == 0 ? now : std::max(others_since, held.since);
-  record_call(thread, {Call::unlock, lock, std::min(held_up_since, now), now});
+  record_call(thread, {.call = Call::unlock, .object = lock, .begin = std::min(held_up_since, now), .end = now, .stack = holder});
   if (capture::detail_span.holds(now)) tell_wake(thread, Call::unlock, lock, now);
 }
 

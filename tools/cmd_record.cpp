@@ -12,6 +12,7 @@
 #include "tools/elf_check/program_check.h"
 #include "tools/launcher/aftermath.h"
 #include "tools/launcher/child.h"
+#include "tools/launcher/deadlock_watch.h"
 #include "tools/launcher/dumps.h"
 #include "tools/launcher/library.h"
 #include "tools/launcher/output_pattern.h"
@@ -104,7 +105,10 @@ int cmd_record(const Arguments& arguments) {
 
   const std::vector<std::string> notes = options.remarks();
   if (!options.quiet()) print_hints(program, notes);
-  const ChildResult child = run_child(child_request(command, program, library, options, output, force));
+  ChildRequest request = child_request(command, program, library, options, output, force);
+  DeadlockWatch deadlocks(output);
+  request.meanwhile = [&](pid_t pid) { deadlocks.look(pid); };
+  const ChildResult child = run_child(request);
   if (child.exec_error)
     throw Failure(child.exec_error == ENOENT ? kNotFound : kNotExecutable,
                   fmt::format("{} cannot be executed: {}; is the interpreter that it names installed?", program.found,

@@ -91,14 +91,15 @@ void record_wake(ThreadBlock& thread, Call call, std::uint64_t object, std::uint
   if (const std::uint64_t now = tick_clock.now(); detail_span.holds(now)) tell_wake(thread, call, object, now);
 }
 
-void record_hold(ThreadBlock& thread, std::uint64_t object, std::uint64_t begin, std::uint64_t end, std::uint32_t weight, StackId stack) {
+void record_hold(ThreadBlock& thread, Call lock, std::uint64_t object, std::uint64_t begin, std::uint64_t end, std::uint32_t weight, StackId stack) {
+  const Call call = trace::hold_of(lock);
   ThreadCalls& own = thread.calls;
   const std::uint32_t epoch = call_epoch.load(std::memory_order_relaxed);
   own.active.store(epoch + 1, std::memory_order_relaxed);
   std::atomic_signal_fence(std::memory_order_seq_cst);
   CallSums& set = own.sets[epoch & 1];
   const std::uint64_t ns = tick_clock.to_ns(end - begin);
-  if (ChannelSums* sums = channel_of(set, object, Call::lock_hold)) {
+  if (ChannelSums* sums = channel_of(set, object, call)) {
     sums->calls += weight;
     sums->ns += weight * ns;
     sums->longest_ns = std::max(sums->longest_ns, ns);
@@ -106,7 +107,7 @@ void record_hold(ThreadBlock& thread, std::uint64_t object, std::uint64_t begin,
   } else {
     ++own.lost;
   }
-  if (StackSums* sums = stack_of(set, object, Call::lock_hold, stack, thread.locks.innermost())) {
+  if (StackSums* sums = stack_of(set, object, call, stack, thread.locks.innermost())) {
     sums->calls += weight;
     sums->ns += weight * ns;
     sums->longest_ns = std::max(sums->longest_ns, ns);

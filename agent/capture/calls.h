@@ -80,8 +80,8 @@ struct alignas(kCacheLine) ThreadCalls {  // what each call changes comes first,
   bool used() const { return random != 0; }  // the first call sets it
 };
 
-// A random acquisition of a lock is over: it held it so long, and stands for `weight`. Not exact, unlike the other sums.
-void record_hold(ThreadBlock& thread, std::uint64_t object, std::uint64_t begin, std::uint64_t end, std::uint32_t weight, StackId stack);
+// A random acquisition of a lock is over (`lock`: the call that waits for it): the thread held it so long, and stands for `weight`. Not exact, unlike the other sums.
+void record_hold(ThreadBlock& thread, Call lock, std::uint64_t object, std::uint64_t begin, std::uint64_t end, std::uint32_t weight, StackId stack);
 
 struct FinishedCall {
   Call call;

@@ -33,7 +33,7 @@ void CallWriter::init(capture::Endpoints& endpoints, StackWriter& stacks, Detail
 void CallWriter::begin(std::uint64_t session_start_ns) {
   session_start_ns_ = session_start_ns;
   interval_begin_ = interval_end_ = previous_ns_ = advanced_ns_ = turns_ns_ = 0;
-  calls_ = blocked_ = lost_ = events_lost_ = 0;
+  calls_ = blocked_ = acquisitions_ = lost_ = events_lost_ = 0;
   if (written_) capture::sys::madvise(written_, capture::round_to_pages((capture::Endpoints::kMost + 1) * sizeof(Written)), MADV_DONTNEED);
 }
 
@@ -72,7 +72,8 @@ void CallWriter::channel(ChannelSums& sums, std::uint64_t thread) {
   record.bytes = sums.bytes;
   record.latencies = latencies.view();
   record.sizes = sizes.view();
-  calls_ += sums.calls;
+  if (trace::is_hold(sums.call)) acquisitions_ += sums.calls;
+  else calls_ += sums.calls;
   blocked_ += sums.blocked_calls;
   dump_->append(record);
   sums = {};

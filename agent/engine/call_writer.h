@@ -30,6 +30,7 @@ class CallWriter {
 
   std::uint64_t calls() const { return calls_; }      // written so far
   std::uint64_t blocked() const { return blocked_; }
+  std::uint64_t acquisitions() const { return acquisitions_; }  // of locks, estimated
   std::uint64_t lost() const { return lost_; }                // their object or stack is not known
   std::uint64_t events_lost() const { return events_lost_; }  // in detail windows
 
@@ -53,7 +54,7 @@ class CallWriter {
   std::uint64_t interval_begin_ = 0, interval_end_ = 0;  // of the records being written
   std::uint64_t previous_ns_ = 0, advanced_ns_ = 0;      // when the last epoch and this one began
   std::uint64_t turns_ns_ = 0;                           // when turns were written last
-  std::uint64_t calls_ = 0, blocked_ = 0, lost_ = 0, events_lost_ = 0;
+  std::uint64_t calls_ = 0, blocked_ = 0, acquisitions_ = 0, lost_ = 0, events_lost_ = 0;
   Counts latencies_{}, sizes_{};  // of the record being written: the stack below may be small
   struct Written {
     std::uint32_t flags;  // with kWritten

@@ -42,6 +42,12 @@ constexpr CallGroup group_of(Call call) {
   return CallGroup::none;
 }
 
+// The kind under which random acquisitions are told of the locks that a call waits for.
+constexpr Call hold_of(Call lock) {
+  return lock == Call::mutex_lock ? Call::mutex_hold : lock == Call::spin_lock ? Call::spin_hold : Call::rwlock_hold;
+}
+constexpr bool is_hold(Call call) { return call == Call::mutex_hold || call == Call::rwlock_hold || call == Call::spin_hold; }
+
 // "?" for a number that this version does not know.
 constexpr const char* name_of(Call call) {
   switch (call) {

@@ -20,7 +20,7 @@ class Builder {
     for (const CallRow& row : recording_.calls.rows) sums(row);
     for (const BlockedRow& row : recording_.calls.still_blocked) still_waiting(row);
     for (const CallHistogramRow& row : recording_.calls.histograms)
-      if (row.key.call == Call::lock_hold && row.key.object) lock(row.key.object).holds.add(row.latencies);
+      if (trace::is_hold(row.key.call) && row.key.object) lock(row.key.object).holds.add(row.latencies);
     for (const CallStackRow& row : recording_.calls.stacks) places(row);
     for (const LockCpuRow& row : recording_.locks.cpu) working(row);
     for (Lock& each : locks_) order(each);
@@ -51,8 +51,9 @@ class Builder {
     if (row.key.call == Call::unlock) {
       Lock& of = lock(row.key.object);
       of.hand_overs += calls, of.held_up_seconds += time;
-    } else if (row.key.call == Call::lock_hold) {
+    } else if (trace::is_hold(row.key.call)) {
       Lock& of = lock(row.key.object);
+      if (of.waits == 0) of.kind = row.key.call == Call::rwlock_hold ? Call::rwlock_rdlock : row.key.call == Call::spin_hold ? Call::spin_lock : Call::mutex_lock;
       of.acquisitions += calls, of.held_seconds += time;
     }
   }
@@ -69,7 +70,7 @@ class Builder {
     const LockPlace place{row.stack, seconds(row.counts.ns), static_cast<double>(row.counts.calls)};
     if (row.key.object && is_lock_call(row.key.call)) lock(row.key.object).waiters.push_back(place);
     if (row.key.object && row.key.call == Call::unlock) lock(row.key.object).holders.push_back(place);
-    if (row.key.object && row.key.call == Call::lock_hold) lock(row.key.object).users.push_back(place);
+    if (row.key.object && trace::is_hold(row.key.call)) lock(row.key.object).users.push_back(place);
     const bool waits = trace::group_of(row.key.call) != trace::CallGroup::hold && trace::group_of(row.key.call) != trace::CallGroup::memory;
     if (row.lock == 0 || !waits || row.counts.blocked_ns == 0) return;
     Lock& held = lock(row.lock);

@@ -3,16 +3,15 @@
 #include <fmt/format.h>
 
 #include "analyzers/rules/lock_places.h"
-#include "analyzers/model/thread_load.h"
 #include "analyzers/rules/rules.h"
 
 namespace tailback::analyzers {
 namespace {
 
 std::string waits_for(const Model& model, const DeadlockMember& member) {
-  if (member.call == trace::Call::thread_join) return fmt::format("waits for {} to end", thread_label(model, member.owner));
+  if (member.call == trace::Call::thread_join) return fmt::format("waits for {} to end", exact_label(model, member.owner));
   return fmt::format("waits for the {} at {:#x} that {} holds", lock_name(model, member.object, member.call), member.object,
-                     member.owner == member.thread ? "it" : thread_label(model, member.owner));
+                     member.owner == member.thread ? "it" : exact_label(model, member.owner));
 }
 
 Frame frame_of(const Model& model, const DeadlockMember& member) { return member.stack ? own_frame(model, member.stack) : own_frame(model, member.owner_stack); }
@@ -22,7 +21,7 @@ std::string title_of(const Model& model, const DeadlockRow& ring) {
   const std::string where = frame_of(model, first).function;
   const double since = static_cast<double>(first.since) * 1e-9;
   if (ring.members.size() == 1)
-    return fmt::format("{} waits for ever for a {} that it holds itself{}, since {}", thread_label(model, first.thread), kind_of_lock(first.call), where.empty() ? "" : ", in " + where,
+    return fmt::format("{} waits for ever for a {} that it holds itself{}, since {}", exact_label(model, first.thread), kind_of_lock(first.call), where.empty() ? "" : ", in " + where,
                        duration(since));
   std::string functions = where;
   for (std::size_t i = 1; i < ring.members.size(); ++i) {
@@ -42,7 +41,7 @@ Finding finding_of(const Model& model, const DeadlockRow& ring) {
   finding.gain.how = "these threads never run again";
   finding.title = title_of(model, ring);
   for (const DeadlockMember& member : ring.members) {
-    finding.evidence.push_back(text_evidence(thread_label(model, member.thread), waits_for(model, member)));
+    finding.evidence.push_back(text_evidence(exact_label(model, member.thread), waits_for(model, member)));
     if (member.stack) finding.stacks.push_back({"waiter", static_cast<double>(ring.t - member.since) * 1e-9, "seconds", model.symbols->stack(member.stack)});
     if (member.owner_stack) finding.stacks.push_back({"holder", static_cast<double>(ring.t - member.since) * 1e-9, "seconds", model.symbols->stack(member.owner_stack)});
   }

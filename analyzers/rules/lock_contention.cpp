@@ -44,8 +44,9 @@ Finding finding_of(const Model& model, const Lock& lock, Gain gain) {
   double lives = 0;
   for (const auto& [thread, wait] : lock.wait_by_thread)
     if (const ThreadWaits* waits = model.waits.find(thread)) lives += waits->alive;
-  finding.title = fmt::format("{} for a {} wait {} in all{}{}", plural(lock.wait_by_thread.size(), "thread"), lock_name(model, lock), duration(lock.wait_seconds),
-                              lives > 0 ? fmt::format(" ({} of their lives)", percent(lock.wait_seconds / lives)) : "", holder.function.empty() ? "" : " while it is held" + in_function(holder));
+  finding.title = fmt::format("{} wait {} in all{} for a {}{}", plural(lock.wait_by_thread.size(), "thread"), duration(lock.wait_seconds),
+                              lives > 0 ? fmt::format(" ({} of their lives)", percent(lock.wait_seconds / lives)) : "", lock_name(model, lock),
+                              holder.function.empty() ? "" : " that is held" + in_function(holder));
   finding.evidence = wait_evidence(model, lock);
   for (const WorkInside& part : work) finding.evidence.push_back(text_evidence("while held", fmt::format("{}: {} of the CPU time", part.function, percent(part.part))));
   finding.stacks = lock_stacks(model, "holder", lock.holders, 2);

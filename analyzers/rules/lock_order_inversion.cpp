@@ -105,7 +105,7 @@ Finding finding_of(const Model& model, const Ring& ring) {
   for (const std::string& function : functions) names += (names.empty() ? "" : ", ") + function;
   finding.title = fmt::format("{} threads take {} locks in orders that can deadlock ({})", ring.size(), ring.size(), names);
   for (const Edge edge : ring) {
-    finding.evidence.push_back(text_evidence(thread_label(model, edge->thread), fmt::format("holds {} at {:#x}, takes {} at {:#x}", lock_name(model, edge->held, edge->held_call), edge->held,
+    finding.evidence.push_back(text_evidence(exact_label(model, edge->thread), fmt::format("holds {} at {:#x}, takes {} at {:#x}", lock_name(model, edge->held, edge->held_call), edge->held,
                                                                                            lock_name(model, edge->taken, edge->taken_call), edge->taken)));
     finding.stacks.push_back({"waiter", 1, "count", model.symbols->stack(edge->taken_stack)});
     if (edge->held_stack) finding.stacks.push_back({"holder", 1, "count", model.symbols->stack(edge->held_stack)});

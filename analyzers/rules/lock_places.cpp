@@ -32,6 +32,12 @@ std::string lock_name(const Model& model, std::uint64_t address, trace::Call kin
   return symbol.empty() ? kind_of_lock(kind) : fmt::format("{} {}", kind_of_lock(kind), symbol);
 }
 
+std::string exact_label(const Model& model, ThreadId thread) {
+  const auto* row = model.recording.threads.find(thread);
+  if (!row) return fmt::format("thread {}", thread);
+  return row->name.empty() ? fmt::format("thread {}", row->tid) : fmt::format("thread {} ({})", row->tid, row->name);
+}
+
 std::string lock_name(const Model& model, const Lock& lock) { return lock_name(model, lock.address, lock.kind); }
 
 Evidence lock_evidence(const Model& model, std::uint64_t address) {
@@ -98,6 +104,7 @@ std::vector<WorkInside> work_inside(const Model& model, const Lock& lock, const 
   std::vector<WorkInside> work;
   for (const auto& [function, seconds] : totals) work.push_back({model.symbols->function_name(function), lock.cpu_inside > 0 ? seconds / lock.cpu_inside : 0});
   std::stable_sort(work.begin(), work.end(), [](const WorkInside& a, const WorkInside& b) { return a.part > b.part; });
+  std::erase_if(work, [](const WorkInside& part) { return part.part < 0.05; });
   work.resize(std::min(work.size(), most));
   return work;
 }

@@ -15,6 +15,9 @@ std::string lock_name(const Model& model, std::uint64_t address, trace::Call kin
 // "0x7f...", with the module it lies in when it is in none's symbols.
 Evidence lock_evidence(const Model& model, std::uint64_t address);
 
+// "thread 1234 (worker)": threads of one name are told apart.
+std::string exact_label(const Model& model, ThreadId thread);
+
 // Of the time in which it is held, the part spent in calls that block, other than waiting for further locks.
 double blocked_part(const Lock& lock);
 // Likewise the part spent waiting for further locks.

@@ -3,8 +3,10 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -142,7 +144,19 @@ int exec_error_from(int pipe) {
   return got == static_cast<ssize_t>(sizeof error) ? error : 0;
 }
 
-void wait_for(ChildResult& result, SignalRelay& relay) {
+// Until the child has ended; at once where the kernel has no pidfd.
+void look_meanwhile(pid_t pid, const std::function<void(pid_t)>& meanwhile) {
+  constexpr int kIntervalMs = 500;
+  const int process = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
+  if (process < 0) return;
+  pollfd ended{process, POLLIN, 0};
+  for (int ready = 0; (ready = ::poll(&ended, 1, kIntervalMs)) == 0 || (ready < 0 && errno == EINTR);)
+    if (ready == 0) meanwhile(pid);
+  ::close(process);
+}
+
+void wait_for(ChildResult& result, SignalRelay& relay, const std::function<void(pid_t)>& meanwhile) {
+  if (meanwhile) look_meanwhile(result.pid, meanwhile);
   siginfo_t info{};
   while (::waitid(P_PID, static_cast<id_t>(result.pid), &info, WEXITED | WNOWAIT) != 0 && errno == EINTR) {
   }
@@ -180,7 +194,7 @@ ChildResult run_child(const ChildRequest& request) {
   running_child = result.pid;
   relay.let_in();
   result.exec_error = exec_error_from(error_pipe[0]);
-  wait_for(result, relay);
+  wait_for(result, relay, request.meanwhile);
   result.wall_ns = now_ns(CLOCK_MONOTONIC) - began;
   return result;
 }

@@ -17,6 +17,7 @@ struct ChildRequest {
   std::vector<std::string> arguments;                            // argv, the name first
   std::vector<std::pair<std::string, std::string>> environment;  // set on top of ours
   std::function<void(pid_t)> before_exec;                        // runs in the child, which shares our memory, with its own pid; may be empty
+  std::function<void(pid_t)> meanwhile;                          // now and then while it runs; may be empty
 };
 
 struct ChildResult {

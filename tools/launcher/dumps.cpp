@@ -27,15 +27,13 @@ constexpr double kWrapperShare = 0.1;  // of the CPU time of all: below it the r
 
 constexpr std::uint64_t kClockSlackNs = 1'000'000'000;  // the clock may be set meanwhile
 
-// Spares reading what other recordings left in the same folder: one look at the header.
-bool began_before(const char* path, std::uint64_t realtime_ns) {
-  trace::FileHeader header{};
+// False: it is no dump, or cannot be read.
+bool read_header(const char* path, trace::FileHeader& header) {
   const int file = ::open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-  if (file < 0) return true;
+  if (file < 0) return false;
   const bool known = ::pread(file, &header, sizeof header, 0) == static_cast<ssize_t>(sizeof header);
   ::close(file);
-  return !known || std::memcmp(header.magic, trace::kMagic, sizeof header.magic) != 0 ||
-         header.started_realtime_ns + kClockSlackNs < realtime_ns;
+  return known && std::memcmp(header.magic, trace::kMagic, sizeof header.magic) == 0;
 }
 
 void read_number(std::string_view text, std::uint64_t& value) { std::from_chars(text.data(), text.data() + text.size(), value); }
@@ -99,13 +97,19 @@ bool summarize_dump(const std::string& path, DumpSummary& summary) {
   }
 }
 
+std::uint32_t deadlocks_in(const std::string& path) {
+  trace::FileHeader header{};
+  return read_header(path.c_str(), header) ? header.deadlocks : 0;
+}
+
 std::vector<DumpSummary> find_dumps(const OutputPattern& pattern, std::uint64_t root_pid, std::uint64_t since_realtime_ns) {
   std::vector<DumpSummary> dumps;
   std::error_code error;
   for (files::directory_iterator at(pattern.folder(), error), end; !error && at != end; at.increment(error)) {
     std::error_code ignored;
     if (!pattern.matches(at->path().filename().string()) || at->is_symlink(ignored) || !at->is_regular_file(ignored)) continue;
-    if (began_before(at->path().c_str(), since_realtime_ns)) continue;
+    trace::FileHeader header{};  // spares reading what other recordings left in the same folder
+    if (!read_header(at->path().c_str(), header) || header.started_realtime_ns + kClockSlackNs < since_realtime_ns) continue;
     DumpSummary dump;
     if (summarize_dump(at->path().string(), dump) && belongs(dump, root_pid, since_realtime_ns)) dumps.push_back(std::move(dump));
   }

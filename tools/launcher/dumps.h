@@ -25,6 +25,9 @@ struct DumpSummary {
 // Header and a few figures of a dump; false when the file is none.
 bool summarize_dump(const std::string& path, DumpSummary& summary);
 
+// Deadlocks that the agent counted in it so far; 0 when the file is no dump.
+std::uint32_t deadlocks_in(const std::string& path);
+
 // The dumps of the process tree of `root_pid` started since `since_realtime_ns`. The one to judge comes first: the root's,
 // unless the root hardly did anything itself (a shell, a wrapper); then the busiest one's.
 std::vector<DumpSummary> find_dumps(const OutputPattern& pattern, std::uint64_t root_pid, std::uint64_t since_realtime_ns);

@@ -183,6 +183,31 @@ Json allocations_json(const Allocations& heap) {
   return json;
 }
 
+Json shares_json(const std::vector<LockShare>& shares) {
+  Json array = Json::array();
+  for (const LockShare& share : shares) array.push_back({{"culprit", culprit_json(share.culprit)}, {"seconds", number(share.seconds)}, {"count", number(share.count)}});
+  return array;
+}
+
+Json lock_json(const LockRow& row) {
+  return {{"kind", text(row.kind)},
+          {"name", text(row.name)},
+          {"address", row.address},
+          {"wait_seconds", number(row.wait_seconds)},
+          {"waits", number(row.waits)},
+          {"longest_wait_seconds", number(row.longest_wait_seconds)},
+          {"waiting_threads", row.waiting_threads},
+          {"held_up_seconds", number(row.held_up_seconds)},
+          {"acquisitions", number(row.acquisitions)},
+          {"held_seconds", number(row.held_seconds)},
+          {"hold_p50_seconds", number(row.hold_p50_seconds)},
+          {"hold_p99_seconds", number(row.hold_p99_seconds)},
+          {"cpu_inside_seconds", number(row.cpu_inside_seconds)},
+          {"blocked_inside_seconds", number(row.blocked_inside_seconds)},
+          {"holders", shares_json(row.holders)},
+          {"waiters", shares_json(row.waiters)}};
+}
+
 Json thread_json(const ThreadRow& row) {
   Json json = {{"id", row.id},
                {"tid", row.tid},
@@ -235,7 +260,9 @@ std::string json_report(const Report& report) {
   for (std::size_t i = 0; i < report.findings.size(); ++i) json["findings"].push_back(finding_json(report.findings[i], i + 1));
   json["threads"] = Json::array();
   for (const ThreadRow& row : report.threads) json["threads"].push_back(thread_json(row));
-  for (const char* list : {"pools", "locks", "pauses"}) json[list] = Json::array();
+  json["locks"] = Json::array();
+  for (const LockRow& row : report.locks) json["locks"].push_back(lock_json(row));
+  for (const char* list : {"pools", "pauses"}) json[list] = Json::array();
   json["allocations"] = allocations_json(report.allocations);
   json["waiting"] = waiting_json(report.waiting);
   json["io"] = Json::array();
