@@ -2,6 +2,7 @@
 #include "agent/capture/calls.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "agent/capture/record_call.h"
 #include "agent/capture/sampling.h"
@@ -31,6 +32,34 @@ std::uint32_t sample_weight(ThreadCalls& own) {
   own.sample_weight = mean;
   own.until_sample = mean / 2 - 1 + (own.random >> 16) % (mean + 1);
   return weight;
+}
+
+// An entry of a linkage table: jmp *slot(%rip), with or without endbr64 and bnd.
+bool is_linkage_stub(const std::uint8_t* code) {
+  if (code[0] == 0xf3 && code[1] == 0x0f && code[2] == 0x1e && code[3] == 0xfa) code += 4;
+  if (code[0] == 0xf2) ++code;
+  return code[0] == 0xff && code[1] == 0x25;
+}
+
+// The function that the innermost frame called, if that is not what was reached: it starts an unwind range of its own, so that its code is
+// there to be read, and bytes that only look like a call do not lead anywhere.
+StackId with_jump(StackId stack) {
+  Unwinder& unwinder = *sampling.unwinder;
+  const StackNode* innermost = unwinder.stacks().node(stack);
+  if (!innermost || innermost->kind != static_cast<std::uint32_t>(NodeKind::code)) return stack;
+  const std::uint64_t back = innermost->address + 1;
+  constexpr std::uint64_t kCallBytes = 5, kPage = 4096;  // call rel32
+  if (back % kPage < kCallBytes) return stack;
+  const auto* call = reinterpret_cast<const std::uint8_t*>(back - kCallBytes);
+  if (call[0] != 0xe8) return stack;
+  std::int32_t distance;
+  __builtin_memcpy(&distance, call + 1, sizeof distance);
+  const std::uint64_t target = back + static_cast<std::uint64_t>(static_cast<std::int64_t>(distance));
+  std::uint64_t start = 0, size = 0;
+  if (unwinder.hidden().holds(target) || !unwinder.code_range(target, start, size) || start != target) return stack;
+  if (is_linkage_stub(reinterpret_cast<const std::uint8_t*>(target))) return stack;
+  const StackId jumped = unwinder.stacks().intern(stack, target);
+  return jumped ? jumped : stack;
 }
 
 }  // namespace
@@ -72,7 +101,13 @@ void add_call_stack(ThreadBlock& thread, Call call, std::uint64_t object, std::u
   if (detail_span.holds(begin + tick_clock.from_ns(ns))) push_event(own, {tick_clock.monotonic_at(begin), ns, object, bytes, stack, call});
 }
 
-StackId stack_of_call(ThreadBlock& thread) { return sampling.unwinder->walk_here(0, thread.stack, *thread.hook_cache).stack; }
+StackId stack_of_call(ThreadBlock& thread) {
+  const StackId stack = sampling.unwinder->walk_here(0, thread.stack, *thread.hook_cache).stack;
+  if (stack == 0) return 0;
+  auto& known = thread.calls.jumps[stack % std::size(thread.calls.jumps)];
+  if (known.stack != stack) known = {stack, with_jump(stack)};
+  return known.with_jump;
+}
 
 void record_wake(ThreadBlock& thread, Call call, std::uint64_t object, std::uint64_t bytes) {
   ThreadCalls& own = thread.calls;

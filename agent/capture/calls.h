@@ -72,6 +72,10 @@ struct alignas(kCacheLine) ThreadCalls {  // what each call changes comes first,
   Call blocked_call;
   StackId blocked_stack;
   std::uint64_t blocked_object;
+  // For stacks met lately: with the function that jumped to the call (stack_of_call), 0 there is none.
+  struct {
+    StackId stack, with_jump;
+  } jumps[16];
   std::uint64_t lost;     // calls for which no sums were free: counted without their object or stack, or not at all
   std::uint64_t events_lost;
   Ring<CallEvent, 256> events;  // of calls and wakes inside detail windows
@@ -104,7 +108,8 @@ extern DetailSpan detail_span;
 
 inline constexpr std::uint32_t kDirtyEvents = 4;
 
-// The stack of the caller, for a call that is about to block.
+// The stack of the caller, for a call that is about to block. A function that makes the call as the last that it does, and so jumps to it,
+// is no longer on the stack; it is put there where its own caller called it by its address.
 StackId stack_of_call(ThreadBlock& thread);
 // A thread did what may wake others: counted, and told singly inside a detail window.
 // `bytes`: as calls.def says.
