@@ -2,7 +2,7 @@
 // Locks as rows of the report.
 #include <algorithm>
 
-#include "analyzers/rules/wording.h"
+#include "analyzers/model/own_frame.h"
 #include "analyzers/summary.h"
 
 namespace tailback::analyzers {

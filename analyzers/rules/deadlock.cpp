@@ -56,7 +56,6 @@ Finding finding_of(const Model& model, const DeadlockRow& ring) {
 }  // namespace
 
 RuleResult deadlock(const Model& model) {
-  if (!model.waits.missing.empty()) return RuleResult::cannot(model.waits.missing);
   RuleResult result;
   for (const DeadlockRow& ring : model.recording.locks.deadlocks)
     if (!ring.members.empty()) result.findings.push_back(finding_of(model, ring));

@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::size_t kLongest = 5;       // locks in a ring
 constexpr std::size_t kMostRings = 20;
-constexpr std::size_t kMostSteps = 200'000;
+constexpr std::size_t kMostSteps = 200'000, kMostGenerations = 100;
 
 using Edge = const LockOrderRow*;
 using Ring = std::vector<Edge>;  // each takes what the next holds
@@ -59,12 +59,18 @@ class RingFinder {
     return taker.taken_call == trace::Call::rwlock_rdlock && holder.held_call == trace::Call::rwlock_rdlock;
   }
 
-  // One was over before the other's thread began.
-  bool apart(const LockOrderRow& a, const LockOrderRow& b) const {
-    const auto* of_a = model_.recording.threads.find(a.thread);
-    const auto* of_b = model_.recording.threads.find(b.thread);
-    return (of_b && a.last < of_b->start_ns) || (of_a && b.last < of_a->start_ns) || (of_a && of_a->end_ns && of_b && *of_a->end_ns < of_b->start_ns) ||
-           (of_b && of_b->end_ns && of_a && *of_b->end_ns < of_a->start_ns);
+  bool apart(const LockOrderRow& a, const LockOrderRow& b) const { return over_before(a, b) || over_before(b, a); }
+
+  // The thread of `a` was over before that of `b` began, or did it last before it made that thread or one that made it.
+  bool over_before(const LockOrderRow& a, const LockOrderRow& b) const {
+    const ThreadTable& threads = model_.recording.threads;
+    const auto* of_a = threads.find(a.thread);
+    const auto* of_b = threads.find(b.thread);
+    if (!of_a || !of_b) return false;
+    if (of_a->end_ns && *of_a->end_ns < of_b->start_ns) return true;
+    for (std::size_t generations = 0; of_b && generations < kMostGenerations; ++generations, of_b = threads.find(of_b->creator))
+      if (of_b->creator == a.thread) return a.last < of_b->start_ns;
+    return false;
   }
 
   void close() {

@@ -83,13 +83,6 @@ Frame frame_at(const Model& model, std::uint64_t address) {
   return frame;
 }
 
-Frame own_frame(const Model& model, StackId stack) {
-  const std::vector<Frame> frames = model.symbols->stack(stack);
-  for (const Frame& frame : frames)
-    if (!is_runtime_code(bare_name(frame.full_name.empty() ? frame.function : frame.full_name), frame.module)) return frame;
-  return frames.empty() ? Frame{} : frames.front();
-}
-
 std::string record_again(const Model& model) {
   std::string command = "tailback record --";
   std::string_view rest = model.recording.session.command;

@@ -6,6 +6,7 @@
 
 #include "analyzers/finding.h"
 #include "analyzers/model/model.h"
+#include "analyzers/model/own_frame.h"
 
 namespace tailback::analyzers {
 
@@ -28,8 +29,6 @@ std::vector<StackEvidence> cpu_stacks(const Model& model, std::span<const StackW
 std::vector<StackEvidence> creator_stack(const Model& model, StackId stack, double weight, const std::string& unit);
 // The frame of a function by its address (a start routine).
 Frame frame_at(const Model& model, std::uint64_t address);
-// Innermost frame of a stack that is the program's own code, else its innermost.
-Frame own_frame(const Model& model, StackId stack);
 // The command that records this program again.
 std::string record_again(const Model& model);
 

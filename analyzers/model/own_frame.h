@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// Which frame of a stack a person can change.
+#pragma once
+#include "analyzers/finding.h"
+#include "analyzers/model/model.h"
+
+namespace tailback::analyzers {
+
+// Innermost frame of a stack that is the program's own code, else its innermost.
+Frame own_frame(const Model& model, StackId stack);
+
+}  // namespace tailback::analyzers

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Deadlocks are said while they last and are in the dump of a process that is killed; what only looks like one is not called so. What is
+told of locks agrees with what the program did."""
+import os
+import signal
+import subprocess
+import time
+import unittest
+
+import raw_records
+from recording import TAILBACK, Scratch, clean_environment, preload_environment, program, report, run
+
+THREADS = {"pair": 2, "ring": 3, "self": 1, "readers": 2, "join": 2, "c11": 2}
+WITHOUT = ("timed", "back_off", "hand_over_hand", "recursive", "long_hold")
+BOUND = 20  # seconds; a verdict comes within two
+
+
+class LocksTest(Scratch):
+    def said_while_it_lasts(self, kind):
+        dump = self.path(self.fresh_name())
+        with subprocess.Popen([TAILBACK, "record", "-o", dump, "--", program("deadlocks"), kind], cwd=self.folder, env=clean_environment(),
+                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as recorder:
+            os.set_blocking(recorder.stderr.fileno(), False)
+            said, end = b"", time.monotonic() + BOUND
+            while b"tailback report" not in said and time.monotonic() < end and recorder.poll() is None:
+                said += recorder.stderr.read() or b""
+                time.sleep(0.05)
+            self.assertIsNone(recorder.poll(), said)
+            table = raw_records.tables(dump)
+            os.kill(table["session"][0]["pid"], signal.SIGKILL)
+            os.set_blocking(recorder.stderr.fileno(), True)
+            recorder.stderr.read()
+            self.assertEqual(recorder.wait(timeout=BOUND), 128 + signal.SIGKILL)
+        return said.decode(), dump
+
+    def test_deadlocks(self):
+        for kind, threads in THREADS.items():
+            with self.subTest(kind=kind):
+                said, dump = self.said_while_it_lasts(kind)
+                self.assertIn("deadlock in process", said)
+                members = raw_records.tables(dump)["deadlock"]
+                self.assertEqual([member["members"] for member in members], [threads] * threads)
+                self.assertEqual(len({member["thread"] for member in members}), threads)
+                self.assertEqual({member["thread"] for member in members}, {member["owner"] for member in members})
+                first = report(dump)["findings"][0]
+                self.assertEqual((first["rule"], first["severity"]), ("deadlock", "critical"))
+                self.assertTrue(any(frame["function"] == "main" or "deadlocks.cpp" in frame["file"] for stack in first["stacks"] for frame in stack["frames"]), first["stacks"])
+
+    def test_no_deadlocks(self):
+        for kind in WITHOUT:
+            with self.subTest(kind=kind):
+                dump = self.path(self.fresh_name())
+                done = run([program("deadlocks"), kind], cwd=self.folder, env=preload_environment(dump), timeout=BOUND)
+                self.assertEqual((done.status, done.stdout, done.stderr), (0, b"done\n", b""))
+                self.assertEqual(raw_records.tables(dump).get("deadlock", []), [])
+                self.assertNotIn("lock-order-inversion", [finding["rule"] for finding in report(dump)["findings"]])
+
+    def test_ring_that_never_closed(self):
+        """Two orders, one after the other: nothing hangs, and it is told all the same."""
+        dump = self.path(self.fresh_name())
+        done = run([program("lock_figures"), "orders"], cwd=self.folder, env=preload_environment(dump), timeout=BOUND)
+        self.assertEqual((done.status, done.stderr), (0, b""))
+        found = [finding for finding in report(dump)["findings"] if finding["rule"] == "lock-order-inversion"]
+        self.assertEqual(len(found), 1)
+        self.assertEqual({stack["role"] for stack in found[0]["stacks"]}, {"waiter", "holder"})
+
+    def test_figures(self):
+        """The program counts for itself: waits and their time by its own clock, acquisitions, time held."""
+        for kind in ("mutex", "rwlock", "c11", "spin"):
+            with self.subTest(kind=kind):
+                dump = self.path(self.fresh_name())
+                done = run([program("lock_figures"), kind], cwd=self.folder, env=preload_environment(dump), timeout=BOUND)
+                self.assertEqual(done.status, 0, done.stderr)
+                own = dict(part.split("=") for part in done.stdout.decode().split())
+                lock = report(dump)["locks"][0]
+                self.assertEqual(lock["address"], int(own["address"], 16))
+                self.assertAlmostEqual(lock["wait_seconds"], float(own["waited"]), delta=0.03 * float(own["waited"]) + 20e-6 * float(own["taken"]))
+                self.assertAlmostEqual(lock["held_up_seconds"], float(own["waited"]), delta=0.1 * float(own["waited"]))  # one waits at a time
+                self.assertIn("hold_it", lock["holders"][0]["culprit"]["function"])
+                self.assertIn("wait_for_it", lock["waiters"][0]["culprit"]["function"])
+
+
+if __name__ == "__main__":
+    unittest.main()
