@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Locks. What is done around the originals, and why: lock_call.h.
+#include <sys/single_threaded.h>
 #include <threads.h>
 
 #include "preload/lock_call.h"
 #include "preload/real.h"
 
-using tailback::capture::contended_locks;
-using tailback::capture::Taking;
-using tailback::capture::ThreadBlock;
-using tailback::capture::Waited;
+namespace capture = tailback::capture;
+using capture::Taking;
+using capture::ThreadBlock;
+using capture::Waited;
 using tailback::preload::has_waiters;
 using tailback::preload::is_taken;
 using tailback::preload::lock_slowly;
@@ -19,28 +20,40 @@ using tailback::trace::Call;
 
 namespace {
 
-// A try that finds a robust mutex not recoverable leaves it locked (glibc 2.36), which waiting for it does not: it is only looked at.
-bool is_robust(const pthread_mutex_t* mutex) {
+// Mutexes that are only looked at: a try that finds a robust one not recoverable leaves it locked (glibc 2.36), which waiting for it does
+// not; and before there is a second thread glibc locks without the atomic operation that a try is.
+bool is_only_looked_at(const pthread_mutex_t* mutex) {
   constexpr int kRobust = 16;  // in glibc's __kind
-  return __atomic_load_n(&mutex->__data.__kind, __ATOMIC_RELAXED) & kRobust;
+  return __libc_single_threaded || __atomic_load_n(&mutex->__data.__kind, __ATOMIC_RELAXED) & kRobust;
 }
-bool is_robust(const volatile void*) { return false; }
+bool is_only_looked_at(const volatile void*) { return false; }
 bool looks_free(const pthread_mutex_t* mutex) { return __atomic_load_n(&mutex->__data.__lock, __ATOMIC_RELAXED) == 0; }
 bool looks_free(const volatile void*) { return true; }
+
+// All but the usual case: `error` is what trying it said.
+template <class Wait>
+[[gnu::noinline]] int lock_unusually(Call call, std::uint64_t lock, Taking taking, int error, const void* caller, Wait wait) {
+  Waited waited;
+  if (error == EBUSY) error = lock_slowly(call, lock, taking, waited, wait);
+  ThreadBlock* thread = watched_thread();
+  if (thread && is_taken(error)) capture::took_lock(*thread, call, lock, caller, taking, waited);
+  return error;
+}
+
+// A thread whose next acquisition is none that is timed; not so where locks are not looked at, as the first one always is.
+[[gnu::always_inline]] inline bool is_usual(const ThreadBlock* thread) { return thread && thread->locks.until_timed != 0; }
 
 }  // namespace
 
 // LOCK(name, try, call, taking, parameters, arguments): a lock by its address, the function that tries it, and the one that waits.
-#define LOCK(name, tried, call, taking, parameters, arguments)                                                                      \
-  TAILBACK_HOOK int name parameters {                                                                                               \
-    const auto real_lock = TAILBACK_REAL(name);                                                                                     \
-    if (!tailback::capture::timing_locks()) return real_lock arguments;                                                             \
-    Waited waited;                                                                                                                  \
-    int error = !is_robust(lock) ? TAILBACK_REAL(tried)(lock) : looks_free(lock) ? real_lock arguments : EBUSY;                     \
-    if (error == EBUSY) error = lock_slowly(Call::call, object_of(lock), Taking::taking, waited, [&] { return real_lock arguments; }); \
-    ThreadBlock* thread = tailback::capture::thread_local_state.block;                                                              \
-    if (thread && is_taken(error)) took_lock(*thread, Call::call, object_of(lock), __builtin_return_address(0), Taking::taking, waited); \
-    return error;                                                                                                                   \
+#define LOCK(name, tried, call, taking, parameters, arguments)                                                                    \
+  TAILBACK_HOOK int name parameters {                                                                                             \
+    const void* caller = __builtin_return_address(0);                                                                             \
+    ThreadBlock* thread = capture::thread_local_state.block;                                                                      \
+    if ((!is_usual(thread) && !capture::timing_locks())) [[unlikely]] return TAILBACK_REAL(name) arguments;                       \
+    const int error = !is_only_looked_at(lock) ? TAILBACK_REAL(tried)(lock) : looks_free(lock) ? TAILBACK_REAL(name) arguments : EBUSY;   \
+    if (error == 0 && is_usual(thread) && took_lone_lock(thread->locks, Call::call, object_of(lock), caller)) [[likely]] return 0; \
+    return lock_unusually(Call::call, object_of(lock), Taking::taking, error, caller, [=] { return TAILBACK_REAL(name) arguments; }); \
   }
 LOCK(pthread_mutex_lock, pthread_mutex_trylock, mutex_lock, waiting, (pthread_mutex_t * lock), (lock))
 LOCK(pthread_mutex_timedlock, pthread_mutex_trylock, mutex_lock, waiting_for_a_while, (pthread_mutex_t * lock, const timespec* until), (lock, until))
@@ -55,12 +68,12 @@ LOCK(pthread_spin_lock, pthread_spin_trylock, spin_lock, waiting, (pthread_spinl
 #undef LOCK
 
 // TRY(name, call, type): who has tried a lock successfully holds it like any other.
-#define TRY(name, call, type)                                                                                                        \
-  TAILBACK_HOOK int name(type* lock) {                                                                                               \
-    const int error = TAILBACK_REAL(name)(lock);                                                                                     \
-    ThreadBlock* thread = is_taken(error) ? watched_thread() : nullptr;                                                              \
-    if (thread) took_lock(*thread, Call::call, object_of(lock), __builtin_return_address(0), Taking::trying);                        \
-    return error;                                                                                                                    \
+#define TRY(name, call, type)                                                                                                           \
+  TAILBACK_HOOK int name(type* lock) {                                                                                                  \
+    const int error = TAILBACK_REAL(name)(lock);                                                                                        \
+    ThreadBlock* thread = is_taken(error) ? watched_thread() : nullptr;                                                                 \
+    if (thread) capture::took_lock(*thread, Call::call, object_of(lock), __builtin_return_address(0), Taking::trying);                  \
+    return error;                                                                                                                       \
   }
 TRY(pthread_mutex_trylock, mutex_lock, pthread_mutex_t)
 TRY(pthread_rwlock_tryrdlock, rwlock_rdlock, pthread_rwlock_t)
@@ -74,12 +87,12 @@ TAILBACK_HOOK int pthread_mutex_unlock(pthread_mutex_t* lock) {
 
 TAILBACK_HOOK int pthread_rwlock_unlock(pthread_rwlock_t* lock) {
   const std::uint64_t object = object_of(lock);
-  return unlock_watched(object, contended_locks.waited_for(object), [lock, real_unlock = TAILBACK_REAL(pthread_rwlock_unlock)] { return real_unlock(lock); });
+  return unlock_watched(object, capture::contended_locks.waited_for(object), [lock, real_unlock = TAILBACK_REAL(pthread_rwlock_unlock)] { return real_unlock(lock); });
 }
 
 TAILBACK_HOOK int pthread_spin_unlock(pthread_spinlock_t* lock) {
   const std::uint64_t object = object_of(lock);
-  return unlock_watched(object, contended_locks.waited_for(object), [lock, real_unlock = TAILBACK_REAL(pthread_spin_unlock)] { return real_unlock(lock); });
+  return unlock_watched(object, capture::contended_locks.waited_for(object), [lock, real_unlock = TAILBACK_REAL(pthread_spin_unlock)] { return real_unlock(lock); });
 }
 
 // C11: the same objects, other results.
@@ -88,13 +101,12 @@ namespace {
 int error_of(int result) { return result == thrd_success ? 0 : result == thrd_timedout ? ETIMEDOUT : result == thrd_busy ? EBUSY : EINVAL; }
 
 template <class Wait>
-int lock_c11(mtx_t* lock, Taking taking, const void* caller, Wait&& wait) {
-  if (!tailback::capture::timing_locks()) return wait();
-  Waited waited;
+int lock_c11(mtx_t* lock, Taking taking, const void* caller, Wait wait) {
+  ThreadBlock* thread = capture::thread_local_state.block;
+  if (!is_usual(thread) && !capture::timing_locks()) return wait();
   int result = TAILBACK_REAL(mtx_trylock)(lock);
-  if (result == thrd_busy) lock_slowly(Call::mutex_lock, object_of(lock), taking, waited, [&] { return error_of(result = wait()); });
-  ThreadBlock* thread = tailback::capture::thread_local_state.block;
-  if (thread && result == thrd_success) took_lock(*thread, Call::mutex_lock, object_of(lock), caller, taking, waited);
+  if (result == thrd_success && is_usual(thread) && took_lone_lock(thread->locks, Call::mutex_lock, object_of(lock), caller)) return result;
+  lock_unusually(Call::mutex_lock, object_of(lock), taking, error_of(result), caller, [&] { return error_of(result = wait()); });
   return result;
 }
 
@@ -111,7 +123,7 @@ TAILBACK_HOOK int mtx_timedlock(mtx_t* lock, const timespec* until) {
 TAILBACK_HOOK int mtx_trylock(mtx_t* lock) {
   const int result = TAILBACK_REAL(mtx_trylock)(lock);
   ThreadBlock* thread = result == thrd_success ? watched_thread() : nullptr;
-  if (thread) took_lock(*thread, Call::mutex_lock, object_of(lock), __builtin_return_address(0), Taking::trying);
+  if (thread) capture::took_lock(*thread, Call::mutex_lock, object_of(lock), __builtin_return_address(0), Taking::trying);
   return result;
 }
 

@@ -39,9 +39,15 @@ int join(pthread_t thread, bool for_a_while, Wait&& wait) {
   return error;
 }
 
-// Negative with errno set.
+// Negative with errno set. Tried first, as locks are; a request to cancel is heeded all the same, as POSIX has it.
 template <class Wait>
 int wait_for_semaphore(sem_t* semaphore, Wait&& wait) {
+  if (tailback::capture::timing_locks()) {
+    const int error = errno;
+    TAILBACK_REAL_OF(pthread_testcancel)();
+    if (TAILBACK_REAL_OF(sem_trywait)(semaphore) == 0) return 0;
+    errno = error;
+  }
   const CallTimer timer(Call::sem_wait, object_of(semaphore));
   const int result = wait();
   timer.done(result);

@@ -57,7 +57,7 @@ GivenBack::GivenBack(pthread_mutex_t* mutex, std::uint64_t condition) : thread_(
   if (!thread_) return;
   note_waiting_again(*thread_, condition);
   const std::uint64_t lock = object_of(mutex);
-  if (const HeldLock* held = gave_lock(*thread_, lock)) held_ = *held;
+  held_ = capture::gave_lock(thread_->locks, lock);
   const bool waiters = has_waiters(mutex);
   if (!waiters && !held_.weight) return;
   const std::uint64_t now = tick_clock.now();
@@ -69,7 +69,7 @@ void GivenBack::take_up(bool woken) {
   thread_->locks.woken_from = woken ? condition_ : 0;
   thread_->locks.woken_at = woken ? tick_clock.now() : 0;
   if (held_.object == 0) return;
-  held_.since = 0, held_.weight = 0, held_.stack = 0;
+  held_.since = 0, held_.weight = 0, held_.stack = 0;  // what comes is another time of holding it
   capture::take_up(thread_->locks, held_);
 }
 

@@ -41,8 +41,9 @@ int lock_slowly(Call call, std::uint64_t lock, Taking taking, Waited& waited, Wa
 // A lock was given back at `now`; `held`: what was known of it, its object 0 when nothing was.
 void note_release(ThreadBlock& thread, std::uint64_t lock, const HeldLock& held, bool waiters, std::uint64_t now, std::uint64_t others_since);
 template <class Unlock>
-[[gnu::cold, gnu::noinline]] int unlock_and_tell(ThreadBlock& thread, std::uint64_t lock, const HeldLock* known, bool waiters, Unlock&& unlock) {
-  const HeldLock held = known ? *known : HeldLock{};
+[[gnu::cold, gnu::noinline]] int unlock_and_tell(ThreadBlock& thread, std::uint64_t lock, bool waiters, Unlock unlock) {
+  const HeldLock held = capture::gave_lock(thread.locks, lock);
+  if (!capture::timing_locks() || (!waiters && held.weight == 0)) return unlock();
   const std::uint64_t now = capture::tick_clock.now(), others_since = waiters ? capture::contended_locks.hand_over(lock, now) : 0;
   const int result = unlock();
   note_release(thread, lock, held, waiters, now, others_since);
@@ -50,12 +51,10 @@ template <class Unlock>
 }
 
 template <class Unlock>
-[[gnu::always_inline]] inline int unlock_watched(std::uint64_t lock, bool waiters, Unlock&& unlock) {
-  ThreadBlock* thread = watched_thread();
-  if (!thread) return unlock();
-  const HeldLock* held = gave_lock(*thread, lock);
-  if (!waiters && !(held && held->weight != 0)) [[likely]] return unlock();
-  return unlock_and_tell(*thread, lock, held, waiters, unlock);
+[[gnu::always_inline]] inline int unlock_watched(std::uint64_t lock, bool waiters, Unlock unlock) {
+  ThreadBlock* thread = capture::thread_local_state.block;
+  if (!thread || (!waiters && capture::gave_plain_lock(thread->locks, lock))) [[likely]] return unlock();
+  return unlock_and_tell(*thread, lock, waiters, unlock);
 }
 
 // A mutex that is given back inside a wait, and taken again at its end.

@@ -36,15 +36,18 @@ StackId place_of(const HeldLock& held) {
   return beyond ? stacks.intern(beyond, reinterpret_cast<std::uint64_t>(held.caller) - 1) : 0;
 }
 
+namespace {
+
 void time_acquisition(ThreadBlock& thread, HeldLock& taken) {
   ThreadLocks& own = thread.locks;
   taken.weight = own.random == 0 ? 1 : kMeanUntilTimed;  // a thread's first is always one
   if (own.random == 0) own.random = static_cast<std::uint32_t>(thread.id * 2654435761u) | 1;
   own.random = own.random * 1664525u + 1013904223u;
-  own.until_timed = kMeanUntilTimed / 2 - 1 + (own.random >> 16) % (kMeanUntilTimed + 1);
+  own.until_timed = kMeanUntilTimed / 2 + (own.random >> 16) % (kMeanUntilTimed + 1);
   if (taken.since == 0) taken.since = tick_clock.now();
 }
 
+// False: the thread had it already.
 bool took_another(ThreadBlock& thread, const HeldLock& taken, Taking taking) {
   ThreadLocks& own = thread.locks;
   for (std::uint32_t i = 0; i < own.count; ++i) {
@@ -58,17 +61,29 @@ bool took_another(ThreadBlock& thread, const HeldLock& taken, Taking taking) {
   return true;
 }
 
-const HeldLock* take_out(ThreadLocks& own, std::uint64_t object) {
+}  // namespace
+
+void took_lock(ThreadBlock& thread, trace::Call call, std::uint64_t object, const void* caller, Taking taking, Waited waited) {
+  ThreadLocks& own = thread.locks;
+  HeldLock taken{object, caller, waited.end, waited.stack, 0, call, 0};
+  if (own.until_timed == 0) time_acquisition(thread, taken);
+  else --own.until_timed;
+  if (own.count >= ThreadLocks::kHeld || !took_another(thread, taken, taking)) return;
+  take_up(own, taken);
+}
+
+HeldLock gave_lock(ThreadLocks& own, std::uint64_t object) {
   for (std::uint32_t i = own.count; i-- > 0;) {
     if (own.held[i].object != object) continue;
-    if (own.held[i].again != 0) return --own.held[i].again, nullptr;
+    if (own.held[i].again != 0) return --own.held[i].again, HeldLock{};
     const HeldLock given = own.held[i];
     for (std::uint32_t next = i + 1; next < own.count; ++next) own.held[next - 1] = own.held[next];
     std::atomic_signal_fence(std::memory_order_release);
     --own.count;
-    return &(own.held[own.count] = given);
+    own.held[own.count] = {};
+    return given;
   }
-  return nullptr;
+  return {};
 }
 
 void take_up(ThreadLocks& own, const HeldLock& held) {

@@ -17,7 +17,7 @@ struct ThreadBlock;
 struct HeldLock {
   std::uint64_t object;     // its address
   const void* caller;       // where it was taken: the return address of the hook
-  std::uint64_t since;      // ticks; 0 not known
+  std::uint64_t since;      // ticks; 0 not known, and then the next two are 0 as well, also in entries that are free
   StackId stack;            // where it was taken; 0 not known
   std::uint32_t weight;     // not 0: a random acquisition that stands for so many
   trace::Call call;         // the one that waits for it, whichever took it
@@ -43,39 +43,37 @@ enum class Taking : std::uint8_t { waiting, waiting_for_a_while, trying };
 // Where a lock was taken: the stack where that is known, else the caller alone, which is the line. 0: neither.
 StackId place_of(const HeldLock& held);
 
-// The parts of took_lock() that few acquisitions need.
-void time_acquisition(ThreadBlock& thread, HeldLock& taken);
-bool took_another(ThreadBlock& thread, const HeldLock& taken, Taking taking);  // false: it had it already
-
 // The thread has got a lock; `waited`: where and since when, when it had to wait.
 struct Waited {
   StackId stack = 0;
   std::uint64_t end = 0;  // ticks
 };
-template <class Thread>
-[[gnu::always_inline]] inline void took_lock(Thread& thread, trace::Call call, std::uint64_t object, const void* caller, Taking taking, Waited waited = {}) {
-  ThreadLocks& own = thread.locks;
-  const std::uint32_t count = own.count;
-  HeldLock taken{object, caller, waited.end, waited.stack, 0, call, 0};
-  if (own.until_timed-- == 0) [[unlikely]] time_acquisition(thread, taken);
-  if (count != 0 && (count >= ThreadLocks::kHeld || !took_another(thread, taken, taking))) [[unlikely]] return;
-  own.held[count] = taken;
+void took_lock(ThreadBlock& thread, trace::Call call, std::uint64_t object, const void* caller, Taking taking, Waited waited = {});
+// The usual case, in few instructions: a lock that nobody had, by a thread that holds no other, while until_timed is not 0. False: it is
+// not that case.
+[[gnu::always_inline]] inline bool took_lone_lock(ThreadLocks& own, trace::Call call, std::uint64_t object, const void* caller) {
+  if (own.count != 0) [[unlikely]] return false;
+  --own.until_timed;
+  HeldLock& entry = own.held[0];
+  entry.object = object;
+  entry.caller = caller;
+  entry.call = call;
+  entry.again = 0;
   std::atomic_signal_fence(std::memory_order_release);
-  own.count = count + 1;
+  own.count = 1;
+  return true;
 }
 
-// The thread gives a lock back. What it knew of it, valid until it takes the next; nullptr when it goes on holding it, or when it took
-// it unseen.
-const HeldLock* take_out(ThreadLocks& own, std::uint64_t object);
-template <class Thread>
-[[gnu::always_inline]] inline const HeldLock* gave_lock(Thread& thread, std::uint64_t object) {
-  ThreadLocks& own = thread.locks;
-  const std::uint32_t count = own.count;
-  if (count == 0) return nullptr;
-  const HeldLock& last = own.held[count - 1];
-  if (last.object != object || last.again != 0) [[unlikely]] return take_out(own, object);
-  own.count = count - 1;
-  return &last;
+// The thread gives a lock back. What it knew of it; its object is 0 when it goes on holding it, or when it took it unseen.
+HeldLock gave_lock(ThreadLocks& own, std::uint64_t object);
+// The usual case: the lock taken last, of which nothing more is known. False: it is not that case, and nothing was done.
+[[gnu::always_inline]] inline bool gave_plain_lock(ThreadLocks& own, std::uint64_t object) {
+  const std::uint32_t last = own.count - 1;
+  if (last >= ThreadLocks::kHeld) return own.count == 0;
+  const HeldLock& entry = own.held[last];
+  if (entry.object != object || entry.again != 0 || entry.since != 0) [[unlikely]] return false;
+  own.count = last;
+  return true;
 }
 // Takes it up again as it was: around a wait on a condition, which gives the lock back meanwhile.
 void take_up(ThreadLocks& own, const HeldLock& held);

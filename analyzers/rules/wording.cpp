@@ -9,7 +9,6 @@
 
 #include <fmt/format.h>
 
-#include "analyzers/model/patterns.h"
 #include "analyzers/model/thread_load.h"
 
 namespace tailback::analyzers {

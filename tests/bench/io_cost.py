@@ -19,7 +19,6 @@ CALLS = {  # how the program calls it: what it is, how often, the limit in ns
     "write": ("write of a byte to /dev/null", 2000000, 20.0),
     "fstat": ("fstat", 1000000, 20.0),
     "poll": ("poll of nothing", 2000000, 20.0),
-    "mutex": ("lock and unlock, nobody waits", 20000000, 20.0),
     "fwrite": ("fwrite of 16 bytes", 10000000, 20.0),
     "ping_pong": ("read of a pipe that blocks", 200000, 300.0),
 }
@@ -41,8 +40,8 @@ def row(what, way, interval, limit, text, verdict):
     return {"what": what, "way": way.name, "interval": interval, "limit": limit, "text": text, "verdict": verdict}
 
 
-def added(bench, call, way, pairs, share, limited):
-    what, count, limit = CALLS[call]
+def added(bench, calls, call, way, pairs, share, limited):
+    what, count, limit = calls[call]
     workload = ways.Workload(what, [program("io_calls"), call, str(max(1000, int(count * share)))])
     interval = intervals.difference_interval(bench.pairs(workload, [way], pairs, each_ns)[way.name])
     return row(f"{what}, ns added", way, interval, limit if limited else None, f"≤ {limit:.0f}", intervals.verdict(interval, limit))
@@ -84,7 +83,7 @@ def measure(pairs, share):
         peers = [way for way in PEERS if works(bench, way)]
         every_way = [(ways.tailback(), pairs, share, True)] + [(peer, 3, share * PEER_SHARE, False) for peer in peers]
         for call in CALLS:
-            rows += [added(bench, call, *how) for how in every_way]
+            rows += [added(bench, CALLS, call, *how) for how in every_way]
     for load in servers_under_load.LOADS:
         missing = servers_under_load.missing(load)
         if missing:

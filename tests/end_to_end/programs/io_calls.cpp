@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -23,7 +24,12 @@ constexpr int kBatches = 20;
 int descriptor = -1;
 int there[2], back[2];
 FILE* stream = nullptr;
-pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER, outer = PTHREAD_MUTEX_INITIALIZER;
+pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
+pthread_spinlock_t spin;
+pthread_cond_t condition = PTHREAD_COND_INITIALIZER;
+sem_t semaphore;
+int turn = 0;
 
 bool read_a_byte() {
   char byte;
@@ -36,6 +42,19 @@ bool look_at_file() {
 }
 bool poll_nothing() { return poll(nullptr, 0, 0) == 0; }
 bool lock_and_unlock() { return pthread_mutex_lock(&mutex) == 0 && pthread_mutex_unlock(&mutex) == 0; }
+bool lock_two() { return pthread_mutex_lock(&outer) == 0 && lock_and_unlock() && pthread_mutex_unlock(&outer) == 0; }
+bool read_lock() { return pthread_rwlock_rdlock(&rwlock) == 0 && pthread_rwlock_unlock(&rwlock) == 0; }
+bool write_lock() { return pthread_rwlock_wrlock(&rwlock) == 0 && pthread_rwlock_unlock(&rwlock) == 0; }
+bool spin_lock() { return pthread_spin_lock(&spin) == 0 && pthread_spin_unlock(&spin) == 0; }
+bool post_and_take() { return sem_post(&semaphore) == 0 && sem_wait(&semaphore) == 0; }
+bool signal_nobody() { return pthread_cond_signal(&condition) == 0; }
+bool take_turn(int mine) {
+  pthread_mutex_lock(&mutex);
+  while (turn != mine) pthread_cond_wait(&condition, &mutex);
+  turn = !mine;
+  pthread_cond_signal(&condition);
+  return pthread_mutex_unlock(&mutex) == 0;
+}
 bool write_to_buffer() { return fwrite("sixteen bytes...", 1, 16, stream) == 16; }
 bool ask_and_wait() {
   char byte;
@@ -56,6 +75,24 @@ bool start_answering() {
   return true;
 }
 
+bool start_taking_turns() {
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(sched_getcpu(), &one);
+  if (sched_setaffinity(0, sizeof one, &one) != 0) return false;
+  std::thread([] {
+    while (take_turn(1)) {
+    }
+  }).detach();
+  return true;
+}
+
+// What locks cost depends on whether there are threads at all.
+bool start_sleeping() {
+  std::thread([] { pause(); }).detach();
+  return true;
+}
+
 struct Call {
   std::string_view name;
   const char* opens;
@@ -69,7 +106,15 @@ const Call kCalls[] = {
     {"write", "/dev/null", nullptr, write_a_byte, 1},
     {"fstat", "/dev/null", nullptr, look_at_file, 1},
     {"poll", nullptr, nullptr, poll_nothing, 1},
-    {"mutex", nullptr, nullptr, lock_and_unlock, 1},
+    {"mutex", nullptr, start_sleeping, lock_and_unlock, 1},
+    {"mutex_alone", nullptr, nullptr, lock_and_unlock, 1},
+    {"two_mutexes", nullptr, start_sleeping, lock_two, 2},
+    {"read_lock", nullptr, start_sleeping, read_lock, 1},
+    {"write_lock", nullptr, start_sleeping, write_lock, 1},
+    {"spin_lock", nullptr, [] { return start_sleeping() && pthread_spin_init(&spin, PTHREAD_PROCESS_PRIVATE) == 0; }, spin_lock, 1},
+    {"semaphore", nullptr, [] { return start_sleeping() && sem_init(&semaphore, 0, 0) == 0; }, post_and_take, 1},
+    {"signal", nullptr, start_sleeping, signal_nobody, 1},
+    {"turns", nullptr, start_taking_turns, [] { return take_turn(0); }, 2},
     {"fwrite", nullptr, [] { return (stream = std::fopen("/dev/null", "w")) != nullptr; }, write_to_buffer, 1},
     {"ping_pong", nullptr, start_answering, ask_and_wait, 2},
 };
