@@ -43,7 +43,7 @@ Finding finding_of(const Model& model, const Lock& lock, const Blocking& blockin
   finding.severity = severity_by_part(gain.fraction);
   finding.gain = std::move(gain);
   finding.confidence = lock.waits >= 20 ? 0.9 : 0.7;
-  finding.culprit = longest.stack ? own_frame(model, longest.stack) : holder_of(model, lock);
+  finding.culprit = holder_of(model, lock);
   finding.title = fmt::format("a {} is held across {}{}: {} wait {} for it", lock_name(model, lock), what, in_function(finding.culprit), plural(lock.wait_by_thread.size(), "thread"),
                               duration(lock.wait_seconds));
   finding.evidence = wait_evidence(model, lock);
