@@ -27,6 +27,7 @@ std::vector<Storm> storms_of(const Model& model) {
   std::map<std::uint64_t, Storm> storms;
   const auto number = [](std::uint64_t count) { return static_cast<double>(count); };
   for (const CallRow& row : model.recording.calls.rows) {
+    if (row.key.object == 0) continue;  // of many conditions that are not told apart
     if (row.key.call == trace::Call::cond_broadcast) storms[row.key.object].broadcasts += number(row.counts.calls), storms[row.key.object].woken += number(row.counts.bytes);
     if (row.key.call == trace::Call::cond_wait_again) storms[row.key.object].for_nothing += number(row.counts.calls);
   }
