@@ -22,6 +22,9 @@ constexpr std::size_t kMostSteps = 200'000;
 using Edge = const LockOrderRow*;
 using Ring = std::vector<Edge>;  // each takes what the next holds
 
+// Where the second lock was taken; without its stack, where the first was.
+StackId place_of(const LockOrderRow& order) { return order.taken_stack ? order.taken_stack : order.held_stack; }
+
 class RingFinder {
  public:
   explicit RingFinder(const Model& model) : model_(model) {
@@ -93,8 +96,8 @@ class RingFinder {
   std::vector<std::string> places_of(const Ring& ring) {
     std::vector<std::string> places;
     for (const Edge edge : ring) {
-      const auto [name, added] = functions_.try_emplace(edge->taken_stack);
-      if (added) name->second = own_frame(model_, edge->taken_stack).function;
+      const auto [name, added] = functions_.try_emplace(place_of(*edge));
+      if (added) name->second = own_frame(model_, place_of(*edge)).function;
       places.push_back(name->second);
     }
     std::sort(places.begin(), places.end());
@@ -113,7 +116,7 @@ class RingFinder {
 };
 
 Finding finding_of(const Model& model, const Ring& ring) {
-  const Frame where = own_frame(model, ring.front()->taken_stack);
+  const Frame where = own_frame(model, place_of(*ring.front()));
   Finding finding;
   finding.severity = Severity::medium;
   finding.confidence = 0.7;
@@ -121,14 +124,14 @@ Finding finding_of(const Model& model, const Ring& ring) {
   finding.gain.metric = "availability";
   finding.gain.how = "how likely the threads come in step is not known; once they do, they stand still for good";
   std::set<std::string> functions;
-  for (const Edge edge : ring) functions.insert(own_frame(model, edge->taken_stack).function);
+  for (const Edge edge : ring) functions.insert(own_frame(model, place_of(*edge)).function);
   std::string names;
   for (const std::string& function : functions) names += (names.empty() ? "" : ", ") + function;
   finding.title = fmt::format("{} threads take {} locks in orders that can deadlock ({})", ring.size(), ring.size(), names);
   for (const Edge edge : ring) {
     finding.evidence.push_back(text_evidence(exact_label(model, edge->thread), fmt::format("holds {} at {:#x}, takes {} at {:#x}", lock_name(model, edge->held, edge->held_call), edge->held,
                                                                                            lock_name(model, edge->taken, edge->taken_call), edge->taken)));
-    finding.stacks.push_back({"waiter", 1, "count", model.symbols->stack(edge->taken_stack)});
+    if (edge->taken_stack) finding.stacks.push_back({"waiter", 1, "count", model.symbols->stack(edge->taken_stack)});
     if (edge->held_stack) finding.stacks.push_back({"holder", 1, "count", model.symbols->stack(edge->held_stack)});
   }
   finding.advice = {"take these locks in one order everywhere: by address, by rank, or both at once with std::scoped_lock / std::lock",

@@ -26,6 +26,7 @@ struct Pair {
   std::uint64_t thread = 1, held = 0, taken = 0;
   const char* where = "transfer";
   std::uint64_t gate = 0;
+  bool taken_known = true;  // where the second was taken
   Call held_call = Call::mutex_lock, taken_call = Call::mutex_lock;
   double first = 1, last = 9;
 };
@@ -36,8 +37,8 @@ class Program : public TraceBuilder {
   Program() { calls({.call = Call::sleep, .stack = stack({"main"}), .calls = 10, .each = 0.1, .to = 10}); }
 
   Program& takes(const Pair& pair) {
-    const auto at = pair.where ? stack({"work", pair.where}) : 0;
-    add(trace::LockOrder{.held = pair.held, .taken = pair.taken, .thread = pair.thread, .held_stack = at, .taken_stack = at,
+    const auto at = stack({"work", pair.where});
+    add(trace::LockOrder{.held = pair.held, .taken = pair.taken, .thread = pair.thread, .held_stack = at, .taken_stack = pair.taken_known ? at : 0,
                          .held_call = static_cast<std::uint64_t>(pair.held_call), .taken_call = static_cast<std::uint64_t>(pair.taken_call), .gate1 = pair.gate,
                          .first = nanoseconds(pair.first), .last = nanoseconds(pair.last)});
     return *this;
@@ -60,6 +61,16 @@ TEST(LockOrderInversion, TwoLocksInBothOrders) {
   EXPECT_EQ(finding.title, "2 threads take 2 locks in orders that can deadlock (deposit, withdraw)");
   EXPECT_THAT(evidence_text(finding, "thread 4244 (worker)"), AllOf(HasSubstr("holds mutex at 0xb000"), HasSubstr("takes mutex at 0xa000")));
   EXPECT_EQ(finding.stacks.size(), 4u);
+}
+
+TEST(LockOrderInversion, WithoutTheStackOfTheSecondLockTheFirstTellsWhere) {
+  Program program;
+  const auto other = program.worker();
+  program.takes({.held = kA, .taken = kB, .taken_known = false}).takes({.thread = other, .held = kB, .taken = kA, .taken_known = false});
+  const auto result = program.inversions();
+  ASSERT_EQ(result.findings.size(), 1u);
+  EXPECT_EQ(incomplete(result.findings[0]), "");
+  EXPECT_EQ(result.findings[0].culprit.function, "transfer");
 }
 
 TEST(LockOrderInversion, ThreeLocksInARing) {

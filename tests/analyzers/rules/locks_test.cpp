@@ -82,6 +82,19 @@ TEST(LockContention, GainLeavesTheSlowestThread) {
   EXPECT_NEAR(contention_gain(builder.finish(kSeconds)), 0.8 / 4, 0.01);
 }
 
+// Main loads for six seconds, then four workers contend for four.
+TEST(LockContention, WhatWasDoneBeforeTheContendersLivedDoesNotCount) {
+  TraceBuilder builder(4);
+  builder.run(1, 0, 6, builder.stack({"main", "load"}), {.busy = 1});
+  builder.calls({.call = Call::thread_join, .object = 7, .stack = builder.stack({"main"}), .calls = 4, .each = 0.99, .from = 6, .to = 10});
+  for (int i = 0; i < 4; ++i) {
+    const auto thread = builder.thread({.name = "worker", .start = 6});
+    builder.run(thread, 6, 10, builder.stack({"work", "update"}), {.busy = 0.25, .lock = kTable});
+    builder.calls({.thread = thread, .call = Call::mutex_lock, .object = kTable, .stack = builder.stack({"work", "update"}), .calls = 1000, .each = 0.0029, .from = 6, .to = 10});
+  }
+  EXPECT_NEAR(contention_gain(builder.finish(10)), 2.9 / 10, 0.01);
+}
+
 TEST(LockContention, NeverMoreThanTheTimeThatWasWaited) {
   for (const double wait : {0.2, 0.5, 1.0, 2.0, 2.9, 30.0}) EXPECT_LE(contention_gain(crowd({.wait_seconds = wait}).finish(kSeconds)), std::min(wait, 3.0) / 4 + 1e-6) << wait;
 }
@@ -140,6 +153,16 @@ TEST(LockLongHold, TheSameFlushWithoutTheLockIsNot) {
   const auto model = model_of(builder.finish(kSeconds));
   EXPECT_EQ(lock_contention(*model).findings.size(), 1u);
   EXPECT_TRUE(lock_long_hold(*model).findings.empty());
+}
+
+// Servers that let one thread at a time wait for a client: the others would only wait elsewhere.
+TEST(LockLongHold, ALockAroundAcceptHoldsNobodyUp) {
+  TraceBuilder builder = crowd({.busy = 0.05});
+  const auto port = builder.endpoint("0.0.0.0:80", {.kind = trace::EndpointKind::tcp_listening});
+  builder.calls({.thread = 2, .call = Call::accept, .object = port, .stack = builder.stack({"work", "accept_one"}), .calls = 350, .each = 0.01, .to = kSeconds, .lock = kTable});
+  const auto model = model_of(builder.finish(kSeconds));
+  EXPECT_TRUE(lock_long_hold(*model).findings.empty());
+  EXPECT_TRUE(lock_contention(*model).findings.empty());
 }
 
 TEST(LockLongHold, NobodyIsHeldUpNothingIsSaid) {
@@ -230,6 +253,7 @@ TEST(LockOveruse, WithoutSamplesItIsNotApplicable) {
 // A producer that wakes all of its idle workers for each job.
 struct Storm {
   double broadcasts = 2000, woken = 8, for_nothing = 7;  // threads, of each
+  double signals = 0;
 };
 
 TraceBuilder storm(const Storm& spec) {
@@ -237,6 +261,7 @@ TraceBuilder storm(const Storm& spec) {
   builder.define("pthread_cond_wait", {.module = "libc.so.6"});
   const auto produce = builder.stack({"main", "add_job"}), next = builder.stack({"work", "next_job"}), inside = builder.stack({"work", "next_job", "pthread_cond_wait"});
   builder.calls({.call = Call::cond_broadcast, .object = kQueue, .stack = produce, .calls = spec.broadcasts, .each = 2e-6, .bytes_each = spec.woken, .to = kSeconds});
+  builder.calls({.call = Call::cond_signal, .object = kQueue, .stack = produce, .calls = spec.signals, .each = 2e-6, .to = kSeconds});
   for (int i = 0; i < 8; ++i) {
     const auto thread = builder.thread({.name = "worker", .start_routine = "work"});
     builder.calls({.thread = thread, .call = Call::cond_wait, .object = kQueue, .stack = next, .calls = 2000, .each = 0.0019, .to = kSeconds});
@@ -263,6 +288,7 @@ TEST(LockWakeStorm, SilentWhereFewWaitOrAllHaveWork) {
   EXPECT_TRUE(lock_wake_storm(*model_of(storm({.woken = 2, .for_nothing = 1}).finish(kSeconds))).findings.empty()) << "two waiters";
   EXPECT_TRUE(lock_wake_storm(*model_of(storm({.for_nothing = 1}).finish(kSeconds))).findings.empty()) << "seven of eight had work";
   EXPECT_TRUE(lock_wake_storm(*model_of(storm({.broadcasts = 40}).finish(kSeconds))).findings.empty()) << "hardly ever";
+  EXPECT_TRUE(lock_wake_storm(*model_of(storm({.signals = 20000}).finish(kSeconds))).findings.empty()) << "whoever was woken alone may have been back at once as well";
 }
 
 TEST(LockWakeStorm, ConditionsThatAreNoLongerToldApartAreNotOne) {
