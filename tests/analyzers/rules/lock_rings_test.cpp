@@ -158,6 +158,10 @@ TEST(LockOrderInversion, ReadersLetEachOtherIn) {
   EXPECT_EQ(with(Call::rwlock_rdlock, Call::rwlock_rdlock), 0u);
   EXPECT_EQ(with(Call::rwlock_wrlock, Call::rwlock_rdlock), 1u);
   EXPECT_EQ(with(Call::rwlock_rdlock, Call::rwlock_wrlock), 1u);
+  Program higher;  // the same, of the lock with the higher address
+  const auto other = higher.worker();
+  higher.takes({.held = kA, .taken = kB, .taken_call = Call::rwlock_rdlock}).takes({.thread = other, .held = kB, .taken = kA, .held_call = Call::rwlock_rdlock});
+  EXPECT_TRUE(higher.inversions().findings.empty());
 }
 
 TEST(LockOrderInversion, ManyObjectsWithTheSamePlacesAreToldOnceAndHideNoOther) {

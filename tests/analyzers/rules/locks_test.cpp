@@ -147,6 +147,16 @@ TEST(LockLongHold, AFlushUnderTheLockIsTheCause) {
   EXPECT_EQ(finding.stacks.front().role, "blocked");
 }
 
+TEST(LockLongHold, AnotherLockWaitedForMeanwhileIsNotTheCallToMoveOut) {
+  TraceBuilder builder = crowd({.busy = 0.01});
+  const auto commit = builder.stack({"work", "update_table", "commit"}), push = builder.stack({"work", "update_table", "push"});
+  builder.calls({.thread = 2, .call = Call::fdatasync, .object = builder.file("/data/journal"), .stack = commit, .calls = 800, .each = 0.002, .to = kSeconds, .lock = kTable});
+  builder.calls({.thread = 2, .call = Call::mutex_lock, .object = kQueue, .stack = push, .calls = 800, .each = 0.0025, .to = kSeconds, .lock = kTable});
+  const auto result = lock_long_hold(*model_of(builder.finish(kSeconds)));
+  ASSERT_EQ(result.findings.size(), 1u);
+  EXPECT_EQ(result.findings[0].culprit.function, "commit");
+}
+
 TEST(LockLongHold, TheSameFlushWithoutTheLockIsNot) {
   TraceBuilder builder = crowd({});
   builder.calls({.thread = 2, .call = Call::fdatasync, .object = builder.file("/data/journal"), .stack = builder.stack({"work", "commit"}), .calls = 100, .each = 0.002, .to = kSeconds});
