@@ -2,7 +2,7 @@
 #include "analyzers/model/lock_gain.h"
 
 #include <algorithm>
-#include <numeric>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -34,16 +34,42 @@ Contenders contenders_of(const Model& model, const Lock& lock, double part) {
   return found;
 }
 
-// Of threads that have nothing to do with the lock: the program is not done before they are.
-double slowest_other(const Model& model, const Lock& lock) {
-  double slowest = 0;
-  for (const ThreadWaits& thread : model.waits.threads)
-    if (!lock.wait_by_thread.contains(thread.thread)) slowest = std::max(slowest, thread.engaged());
-  return slowest;
+// The time in which threads lived that wait for the lock, bin by bin: what others did before or after is no bound for these.
+std::vector<bool> span_of(const Model& model, const Lock& lock) {
+  std::vector<bool> span(model.timeline.process.size());
+  for (const ThreadTimeline& thread : model.timeline.threads)
+    for (std::size_t bin = 0; bin < thread.bins.size() && bin < span.size(); ++bin)
+      if (thread.bins[bin].alive > 0 && lock.wait_by_thread.contains(thread.thread)) span[bin] = true;
+  return span;
 }
 
-double process_cpu(const Model& model) {
-  return std::accumulate(model.waits.threads.begin(), model.waits.threads.end(), 0.0, [](double sum, const ThreadWaits& thread) { return sum + thread.running; });
+struct Clocks {
+  double running = 0, runnable = 0;
+};
+
+Clocks clocks_within(const ThreadTimeline& thread, const std::vector<bool>& span) {
+  Clocks clocks;
+  for (std::size_t bin = 0; bin < thread.bins.size() && bin < span.size(); ++bin)
+    if (span[bin]) clocks.running += static_cast<double>(thread.bins[bin].running), clocks.runnable += static_cast<double>(thread.bins[bin].runnable);
+  return clocks;
+}
+
+struct Others {
+  double slowest = 0;  // of threads that have nothing to do with the lock: the program is not done before they are
+  double cpu = 0;      // seconds, of all threads
+};
+
+Others others_of(const Model& model, const Lock& lock) {
+  const std::vector<bool> span = span_of(model, lock);
+  Others found;
+  for (const ThreadTimeline& line : model.timeline.threads) {
+    const Clocks clocks = clocks_within(line, span);
+    found.cpu += clocks.running;
+    const ThreadWaits* thread = model.waits.find(line.thread);
+    if (!thread || lock.wait_by_thread.contains(line.thread)) continue;
+    found.slowest = std::max(found.slowest, clocks.running + clocks.runnable + thread->blocked_seconds() - thread->by_design());  // when it was blocked is not known
+  }
+  return found;
 }
 
 }  // namespace
@@ -60,8 +86,9 @@ Gain gain_of_less_waiting(const Model& model, const Lock& lock, double part, con
     gain.how = fmt::format("waits for the lock as a part of the time in which these threads are not waiting for work; {}", why);
     return bounded(gain);
   }
-  const double cpu = process_cpu(model) / std::max(1.0, model.timeline.cpus);
-  const double after = std::max({contenders.need, cpu, slowest_other(model, lock)});
+  const Others others = others_of(model, lock);
+  const double cpu = others.cpu / std::max(1.0, model.timeline.cpus);
+  const double after = std::max({contenders.need, cpu, others.slowest});
   gain.fraction = std::max(0.0, contenders.before - after) / wall;
   gain.low = kHalf * gain.fraction;
   gain.high = contenders.most_wait / wall;

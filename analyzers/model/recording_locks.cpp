@@ -22,7 +22,8 @@ void RecordingReader::add_lock_cpu(std::uint64_t lock, StackId stack, std::uint6
   const auto [at, added] = lock_cpu_rows_.emplace(std::pair(lock, stack), out_.locks.cpu.size());
   if (added && out_.locks.cpu.size() >= kMostLockRows) return void(lock_cpu_rows_.erase(at));
   if (added) out_.locks.cpu.push_back({lock, stack, 0});
-  out_.locks.cpu[at->second].weight_ns += std::min(weight_ns, kLatestTime);
+  std::uint64_t& sum = out_.locks.cpu[at->second].weight_ns;
+  sum = std::min(sum + std::min(weight_ns, kLatestTime), kLatestTime);
 }
 
 void RecordingReader::operator()(const trace::LockOrder& event) {
@@ -44,9 +45,10 @@ void RecordingReader::operator()(const trace::Deadlock& event) {
   const auto [at, added] = deadlocks_.emplace(event.number, out_.locks.deadlocks.size());
   if (added && out_.locks.deadlocks.size() >= kMostDeadlocks) return void(deadlocks_.erase(at));
   if (added) out_.locks.deadlocks.push_back({event.t, {}});
+  const std::uint64_t certain = out_.locks.deadlocks[at->second].t;
   auto& members = out_.locks.deadlocks[at->second].members;
   if (members.size() >= kMostMembers) return ignore();
-  members.push_back({static_cast<ThreadId>(event.thread), call_of(event.call), event.object, std::min(event.since, event.t), stack_of(event.stack),
+  members.push_back({static_cast<ThreadId>(event.thread), call_of(event.call), event.object, std::min(event.since, certain), stack_of(event.stack),
                      static_cast<ThreadId>(event.owner), stack_of(event.owner_stack)});
 }
 

@@ -20,9 +20,11 @@ std::string title_of(const Model& model, const DeadlockRow& ring) {
   const DeadlockMember& first = ring.members.front();
   const std::string where = frame_of(model, first).function;
   const double since = static_cast<double>(first.since) * 1e-9;
-  if (ring.members.size() == 1)
+  if (ring.members.size() == 1 && first.owner == first.thread)
     return fmt::format("{} waits for ever for a {} that it holds itself{}, since {}", exact_label(model, first.thread), kind_of_lock(first.call), where.empty() ? "" : ", in " + where,
                        duration(since));
+  if (ring.members.size() == 1)  // of a recording that ends in the middle of the ring
+    return fmt::format("{} waits for ever for {}{}, since {}", exact_label(model, first.thread), exact_label(model, first.owner), where.empty() ? "" : ", in " + where, duration(since));
   std::string functions = where;
   for (std::size_t i = 1; i < ring.members.size(); ++i) {
     const std::string other = frame_of(model, ring.members[i]).function;
@@ -46,7 +48,7 @@ Finding finding_of(const Model& model, const DeadlockRow& ring) {
     if (member.owner_stack) finding.stacks.push_back({"holder", static_cast<double>(ring.t - member.since) * 1e-9, "seconds", model.symbols->stack(member.owner_stack)});
   }
   finding.evidence.push_back(seconds_evidence("certain after (from the start of recording)", static_cast<double>(ring.t) * 1e-9));
-  if (ring.members.size() == 1) finding.advice = {"call a form that expects the lock to be held, or give it back before; a recursive mutex hides the question of what the inner caller may change"};
+  if (ring.members.size() == 1 && ring.members.front().owner == ring.members.front().thread) finding.advice = {"call a form that expects the lock to be held, or give it back before; a recursive mutex hides the question of what the inner caller may change"};
   else finding.advice = {"take these locks in one order everywhere: by address, by rank, or both at once with std::scoped_lock / std::lock",
                          "never join or wait for a thread while holding a lock that it may need"};
   finding.verify = fmt::format("{}; the program should get past this point", record_again(model));

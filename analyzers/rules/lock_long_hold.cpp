@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A lock is held across something that blocks (storage, network, a sleep, a child), and others wait for it meanwhile.
+// A lock is held across something that blocks (storage, network, a sleep, a child), and others wait for it meanwhile. Not where it is
+// held to wait for a client: the others have nothing to do either (servers that let one thread at a time accept).
 #include <algorithm>
 #include <map>
 
@@ -13,11 +14,13 @@ namespace tailback::analyzers {
 namespace {
 
 constexpr double kMuch = 0.3;  // of the time in which others were held up
+constexpr double kMostly = 0.5;
 constexpr double kFewestWaits = 5;
 
 struct Blocking {
   const CallInside* longest = nullptr;
   std::map<WaitCause, double> by_cause;
+  double seconds = 0, accepting = 0;
 };
 
 Blocking blocking_inside(const Model& model, const Lock& lock) {
@@ -25,6 +28,8 @@ Blocking blocking_inside(const Model& model, const Lock& lock) {
   for (const CallInside& call : lock.calls_inside) {
     if (is_lock_call(call.key.call)) continue;
     if (!found.longest) found.longest = &call;
+    found.seconds += call.seconds;
+    if (call.key.call == trace::Call::accept) found.accepting += call.seconds;
     const bool on_endpoint = trace::works_on_endpoint(trace::group_of(call.key.call)) && call.key.object < model.recording.calls.endpoints.size();
     found.by_cause[cause_of(call.key.call, on_endpoint ? model.recording.calls.endpoints[call.key.object].kind : trace::EndpointKind::unknown)] += call.seconds;
   }
@@ -69,7 +74,7 @@ RuleResult lock_long_hold(const Model& model) {
     const double part = blocked_part(lock);
     const Blocking blocking = blocking_inside(model, lock);
     for (const auto& [cause, seconds] : blocking.by_cause) blocked += seconds;
-    if (!blocking.longest || lock.waits < kFewestWaits || part < kMuch) continue;
+    if (!blocking.longest || lock.waits < kFewestWaits || part < kMuch || blocking.accepting >= kMostly * blocking.seconds) continue;
     Gain gain = gain_of_less_waiting(model, lock, part, fmt::format("{} of the waits are for holders that stand still in calls", percent(part)));
     if (severity_by_part(gain.fraction) == Severity::info) continue;
     result.findings.push_back(finding_of(model, lock, blocking, part, std::move(gain)));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Locks that are taken in orders which together form a ring: threads that come in step would wait for each other for ever. Goodlock's
 // refinements (Havelund 2000; Bensalem and Havelund 2005): at least two threads, no lock that all of them hold around it, not ordered by
-// the creation of threads. Locks are told apart by address; of a lock for readers and writers, readers let each other in.
+// creating and joining threads. Locks are told apart by address; of a lock for readers and writers, readers let each other in.
 #include <algorithm>
 #include <map>
 #include <set>
@@ -17,10 +17,13 @@ namespace {
 
 constexpr std::size_t kLongest = 5;       // locks in a ring
 constexpr std::size_t kMostRings = 20;
-constexpr std::size_t kMostSteps = 200'000, kMostGenerations = 100;
+constexpr std::size_t kMostSteps = 200'000;
 
 using Edge = const LockOrderRow*;
 using Ring = std::vector<Edge>;  // each takes what the next holds
+
+// Where the second lock was taken; without its stack, where the first was.
+StackId place_of(const LockOrderRow& order) { return order.taken_stack ? order.taken_stack : order.held_stack; }
 
 class RingFinder {
  public:
@@ -28,6 +31,7 @@ class RingFinder {
     for (const LockOrderRow& row : model.recording.locks.orders) edges_[row.held].push_back(&row);
   }
 
+  // One for each set of locks, and of those in the same places one.
   std::vector<Ring> rings() {
     for (const auto& [lock, edges] : edges_) {
       first_ = lock;
@@ -59,25 +63,45 @@ class RingFinder {
     return taker.taken_call == trace::Call::rwlock_rdlock && holder.held_call == trace::Call::rwlock_rdlock;
   }
 
-  bool apart(const LockOrderRow& a, const LockOrderRow& b) const { return over_before(a, b) || over_before(b, a); }
+  // Ordered, whatever the timing: by the creation of threads, by a thread's end (which whoever created it may have waited for), by lives
+  // one after the other.
+  bool apart(const LockOrderRow& a, const LockOrderRow& b) const { return before(a, b) || before(b, a); }
 
-  // The thread of `a` was over before that of `b` began, or did it last before it made that thread or one that made it.
-  bool over_before(const LockOrderRow& a, const LockOrderRow& b) const {
-    const ThreadTable& threads = model_.recording.threads;
-    const auto* of_a = threads.find(a.thread);
-    const auto* of_b = threads.find(b.thread);
+  bool before(const LockOrderRow& a, const LockOrderRow& b) const {
+    const auto* of_a = model_.recording.threads.find(a.thread);
+    const auto* of_b = model_.recording.threads.find(b.thread);
     if (!of_a || !of_b) return false;
-    if (of_a->end_ns && *of_a->end_ns < of_b->start_ns) return true;
-    for (std::size_t generations = 0; of_b && generations < kMostGenerations; ++generations, of_b = threads.find(of_b->creator))
-      if (of_b->creator == a.thread) return a.last < of_b->start_ns;
-    return false;
+    const auto* towards_b = child_towards(a.thread, of_b);
+    if (towards_b && a.last < towards_b->start_ns) return true;
+    return of_a->end_ns && *of_a->end_ns < (child_towards(b.thread, of_a) ? b.first : of_b->start_ns);
+  }
+
+  // The thread that `creator` created, and that is `thread` or an ancestor of it; nullptr: there is none.
+  const ThreadTable::Row* child_towards(ThreadId creator, const ThreadTable::Row* thread) const {
+    while (thread && thread->creator != creator) {
+      const bool has_older = thread->creator != 0 && thread->creator < thread->id;  // so that damage is no circle
+      thread = has_older ? model_.recording.threads.find(thread->creator) : nullptr;
+    }
+    return thread;
   }
 
   void close() {
     if (path_.size() < 2 || both_read(*path_.back(), *path_.front())) return;
     std::set<std::uint64_t> locks;
     for (const Edge edge : path_) locks.insert(edge->held);
-    if (seen_.insert(locks).second) found_.push_back(path_);
+    if (seen_.insert(locks).second && told_.insert(places_of(path_)).second) found_.push_back(path_);
+  }
+
+  // The same functions in the same ring, between other objects of their kind, are one thing to repair.
+  std::vector<std::string> places_of(const Ring& ring) {
+    std::vector<std::string> places;
+    for (const Edge edge : ring) {
+      const auto [name, added] = functions_.try_emplace(place_of(*edge));
+      if (added) name->second = own_frame(model_, place_of(*edge)).function;
+      places.push_back(name->second);
+    }
+    std::sort(places.begin(), places.end());
+    return places;
   }
 
   const Model& model_;
@@ -86,19 +110,13 @@ class RingFinder {
   Ring path_;
   std::vector<Ring> found_;
   std::set<std::set<std::uint64_t>> seen_;
+  std::set<std::vector<std::string>> told_;
+  std::map<StackId, std::string> functions_;
   std::size_t steps_ = 0;
 };
 
-// The same functions in the same ring, between other objects of their kind, are one thing to repair.
-std::vector<std::string> places_of(const Model& model, const Ring& ring) {
-  std::vector<std::string> places;
-  for (const Edge edge : ring) places.push_back(own_frame(model, edge->taken_stack).function);
-  std::sort(places.begin(), places.end());
-  return places;
-}
-
 Finding finding_of(const Model& model, const Ring& ring) {
-  const Frame where = own_frame(model, ring.front()->taken_stack);
+  const Frame where = own_frame(model, place_of(*ring.front()));
   Finding finding;
   finding.severity = Severity::medium;
   finding.confidence = 0.7;
@@ -106,14 +124,14 @@ Finding finding_of(const Model& model, const Ring& ring) {
   finding.gain.metric = "availability";
   finding.gain.how = "how likely the threads come in step is not known; once they do, they stand still for good";
   std::set<std::string> functions;
-  for (const Edge edge : ring) functions.insert(own_frame(model, edge->taken_stack).function);
+  for (const Edge edge : ring) functions.insert(own_frame(model, place_of(*edge)).function);
   std::string names;
   for (const std::string& function : functions) names += (names.empty() ? "" : ", ") + function;
   finding.title = fmt::format("{} threads take {} locks in orders that can deadlock ({})", ring.size(), ring.size(), names);
   for (const Edge edge : ring) {
     finding.evidence.push_back(text_evidence(exact_label(model, edge->thread), fmt::format("holds {} at {:#x}, takes {} at {:#x}", lock_name(model, edge->held, edge->held_call), edge->held,
                                                                                            lock_name(model, edge->taken, edge->taken_call), edge->taken)));
-    finding.stacks.push_back({"waiter", 1, "count", model.symbols->stack(edge->taken_stack)});
+    if (edge->taken_stack) finding.stacks.push_back({"waiter", 1, "count", model.symbols->stack(edge->taken_stack)});
     if (edge->held_stack) finding.stacks.push_back({"holder", 1, "count", model.symbols->stack(edge->held_stack)});
   }
   finding.advice = {"take these locks in one order everywhere: by address, by rank, or both at once with std::scoped_lock / std::lock",
@@ -129,9 +147,7 @@ RuleResult lock_order_inversion(const Model& model) {
     if (name == "locks" && value != "order") return RuleResult::cannot("the order of locks was not recorded (--locks " + value + ")");
   if (!model.waits.missing.empty()) return RuleResult::cannot(model.waits.missing);
   RuleResult result;
-  std::set<std::vector<std::string>> told;
-  for (const Ring& ring : RingFinder(model).rings())
-    if (told.insert(places_of(model, ring)).second) result.findings.push_back(finding_of(model, ring));
+  for (const Ring& ring : RingFinder(model).rings()) result.findings.push_back(finding_of(model, ring));
   const std::size_t pairs = model.recording.locks.orders.size();
   result.fine = pairs ? fmt::format("{} of locks held together, no ring among them", plural(pairs, "pair")) : "no thread took a lock while it held another";
   return result;

@@ -103,6 +103,59 @@ TraceBuilder hostile_calls() {
   return builder;
 }
 
+// What the rules about locks look for: one that is fought over, one held across a flush, one taken too often, a storm, rings.
+TraceBuilder locks() {
+  using trace::Call;
+  TraceBuilder builder(4);
+  builder.define("pthread_rwlock_rdlock", {.module = "libc.so.6"});
+  const std::uint64_t table = 0x7f0000001000, journal = 0x7f0000002000, settings = 0x7f0000003000, condition = 0x7f0000004000;
+  const auto update = builder.stack({"work", "update"}), commit = builder.stack({"work", "update", "commit"}), read = builder.stack({"work", "read"});
+  const auto file = builder.file("/data/journal");
+  for (int i = 0; i < 3; ++i) {
+    const auto worker = builder.thread({.name = "worker", .start_routine = "work"}), other = 2 + (worker - 1) % 3;
+    builder.run(worker, 0, 2, update, {.busy = 0.1, .lock = table}).run(worker, 0, 2, builder.stack({"work", "read", "pthread_rwlock_rdlock"}), {.busy = 0.2});
+    builder.calls({.thread = worker, .call = Call::mutex_lock, .object = table, .stack = update, .calls = 500, .each = 0.001, .to = 2});
+    builder.calls({.thread = worker, .call = Call::mutex_lock, .object = journal, .stack = commit, .calls = 500, .each = 0.001, .to = 2, .lock = table});
+    builder.calls({.thread = worker, .call = Call::unlock, .object = table, .stack = update, .calls = 500, .each = 0.0005, .to = 2});
+    builder.calls({.thread = worker, .call = Call::fdatasync, .object = file, .stack = commit, .calls = 300, .each = 0.002, .to = 2, .lock = journal});
+    builder.calls({.thread = worker, .call = Call::rwlock_hold, .object = settings, .stack = read, .calls = 1e6, .each = 1e-7, .to = 2});
+    builder.calls({.thread = worker, .call = Call::cond_wait, .object = condition, .stack = read, .calls = 100, .each = 0.001, .to = 2});
+    builder.calls({.thread = worker, .call = Call::cond_wait_again, .object = condition, .calls = 250, .to = 2});
+    builder.add(trace::LockOrder{.held = table + 8 * worker, .taken = table + 8 * other, .thread = worker, .held_stack = update, .taken_stack = commit, .held_call = 64, .taken_call = 65,
+                                 .gate1 = settings + worker, .first = 9, .last = kSecond});
+    builder.add(trace::Deadlock{.t = kSecond, .number = 1, .members = 3, .thread = worker, .call = 64, .object = table, .since = 5, .stack = commit, .owner = other, .owner_stack = update});
+    builder.add(trace::StillBlocked{.t = 2 * kSecond, .thread = worker, .call = 64, .object = table, .stack = commit, .since = kSecond});
+  }
+  builder.add(trace::Deadlock{.t = kSecond, .number = 2, .members = 1, .thread = 1, .call = 71, .object = 0x7000, .owner = 1});
+  builder.calls({.call = Call::cond_broadcast, .object = condition, .stack = builder.stack({"main", "wake"}), .calls = 200, .bytes_each = 4, .to = 2});
+  builder.finish(2);
+  return builder;
+}
+
+TraceBuilder hostile_locks() {
+  TraceBuilder builder;
+  const std::uint64_t huge = ~std::uint64_t{0};
+  const auto stack = builder.stack({"main", "step"});
+  for (const std::uint64_t n : {std::uint64_t{1}, huge, huge / 2, std::uint64_t{0xffff}, std::uint64_t{1} << 60}) {
+    for (const std::uint64_t call : {std::uint64_t{64}, std::uint64_t{66}, std::uint64_t{71}, std::uint64_t{77}, std::uint64_t{78}, std::uint64_t{80}, std::uint64_t{85}, std::uint64_t{86}, n}) {
+      builder.add(trace::CallAggregate{.end_ms = 1, .span_ms = 1, .thread = 1, .call = call, .object = 0x10, .calls = n, .ns = n, .longest_ns = n, .blocked_calls = n, .blocked_ns = n,
+                                       .bytes = n / 2, .latencies = "\x01\xff\xff\xff"});
+      builder.add(trace::CallStack{.end_ms = 1, .span_ms = 1, .thread = 1, .call = call, .object = 0x10, .stack = stack, .calls = n, .ns = n, .bytes = n, .blocked_calls = n,
+                                   .blocked_ns = n, .lock = 0x10});
+      builder.add(trace::StillBlocked{.t = 1, .thread = 2 + call % 7, .call = call, .object = 0x10, .stack = n, .since = n});
+    }
+    builder.add(trace::CpuAggregate{.end_ms = 1, .span_ms = 1, .thread = 1, .stack = stack, .samples = n, .weight_ns = n, .lock = 0x10});
+    builder.add(trace::CpuSample{.t = 1, .thread = 1, .stack = stack, .weight_ns = n, .lock = n});
+    for (const std::uint64_t thread : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{7}, n})
+      for (const std::uint64_t held : {std::uint64_t{0}, std::uint64_t{1}, n})
+        builder.add(trace::LockOrder{.held = held, .taken = n - held, .thread = thread, .held_stack = n, .taken_stack = n, .held_call = n, .taken_call = n, .gate1 = held, .first = n % 5, .last = n});
+    builder.add(trace::Thread{.id = 7, .t = 1, .creator = 7}).add(trace::Thread{.id = 8, .t = n, .creator = 9}).add(trace::Thread{.id = 9, .t = 1, .creator = 8});
+    builder.add(trace::Deadlock{.t = 3, .number = n, .members = n, .thread = n & 0xffff, .call = n, .object = n, .since = n, .stack = n, .owner = 2, .owner_stack = n});
+    builder.add(trace::Deadlock{.t = n, .number = 1, .members = 2, .thread = 1, .call = 64, .object = 1, .since = n, .stack = stack, .owner = n});
+  }
+  return builder;
+}
+
 TraceBuilder hostile() {
   TraceBuilder builder;
   const std::uint64_t huge = ~std::uint64_t{0};
@@ -129,6 +182,8 @@ int main(int argc, char** argv) {
   write("hostile", hostile().image_bytes());
   write("calls", calls().image_bytes());
   write("hostile-calls", hostile_calls().image_bytes());
+  write("locks", locks().image_bytes());
+  write("hostile-locks", hostile_locks().image_bytes());
   auto unfinished = threads_and_inlining().image_bytes(false);
   unfinished.resize(16 * 1024);
   write("unfinished", unfinished);

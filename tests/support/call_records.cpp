@@ -60,7 +60,7 @@ TraceBuilder& TraceBuilder::calls(const CallSpec& spec) {
     if (!spec.stack) return;
     add(trace::CallStack{.end_ms = end_ms, .span_ms = span_ms, .thread = spec.thread, .call = sum.call, .object = spec.object, .stack = spec.stack,
                          .calls = sum.calls, .ns = sum.ns, .bytes = sum.bytes, .blocked_calls = sum.blocked_calls,
-                         .blocked_ns = sum.blocked_ns, .longest_ns = sum.longest_ns});
+                         .blocked_ns = sum.blocked_ns, .longest_ns = sum.longest_ns, .lock = spec.lock});
   });
   return *this;
 }

@@ -204,7 +204,7 @@ TraceBuilder& TraceBuilder::run(std::uint64_t thread, double from, double to, st
       entry.samples += samples;
       entry.sampled += cpu;
       add(trace::CpuAggregate{.end_ms = static_cast<std::uint64_t>(second + 1) * 1000, .span_ms = 1000, .thread = thread,
-                              .stack = stack, .samples = static_cast<std::uint64_t>(samples), .weight_ns = nanoseconds(cpu)});
+                              .stack = stack, .samples = static_cast<std::uint64_t>(samples), .weight_ns = nanoseconds(cpu), .lock = load.lock});
     }
     begin = second + 1;
   }

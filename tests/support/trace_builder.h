@@ -83,6 +83,7 @@ struct CallSpec {
   double bytes_each = 0;
   double errors = 0, empty = 0;  // of the calls
   double from = 0, to = 1;    // seconds
+  std::uint64_t lock = 0;     // held meanwhile
 };
 
 struct TurnSpec {
@@ -155,6 +156,7 @@ class TraceBuilder {
     double switches_per_second = 0;  // voluntary ones
     bool sampled = true;             // false: the CPU time has no stacks
     double faults_per_second = 0;    // minor ones
+    std::uint64_t lock = 0;          // held meanwhile
   };
   TraceBuilder& run(std::uint64_t thread, double from, double to, std::uint64_t stack, Load load);
   TraceBuilder& run(std::uint64_t thread, double from, double to, std::uint64_t stack) { return run(thread, from, to, stack, Load{}); }
