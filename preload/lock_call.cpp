@@ -17,14 +17,6 @@ bool holds(const capture::ThreadLocks& locks, std::uint64_t lock) {
   return false;
 }
 
-// Who has found nothing to do is back within a moment.
-void note_waiting_again(ThreadBlock& thread, std::uint64_t condition) {
-  constexpr std::uint64_t kMomentNs = 20'000;
-  if (thread.locks.woken_from != condition || tick_clock.to_ns(tick_clock.now() - thread.locks.woken_at) > kMomentNs) return;
-  const capture::Scope scope;
-  if (scope.on()) record_wake(thread, Call::cond_wait_again, condition);
-}
-
 // Where the lock was taken. Nobody walked that stack unless the holder had waited himself; then it is the line, called from where the lock
 // is given back: that may be a function further out, when giving back was the last that the other did (a tail call).
 capture::StackId stack_of_holder(ThreadBlock& thread, const HeldLock& held) {
@@ -55,20 +47,25 @@ void note_release(ThreadBlock& thread, std::uint64_t lock, const HeldLock& held,
 
 GivenBack::GivenBack(pthread_mutex_t* mutex, std::uint64_t condition) : thread_(watched_thread()), condition_(condition) {
   if (!thread_) return;
-  note_waiting_again(*thread_, condition);
   const std::uint64_t lock = object_of(mutex);
   held_ = capture::gave_lock(thread_->locks, lock);
+  if (held_.woken && thread_->locks.woken_from == condition) note_woken_in_vain();
   const bool waiters = has_waiters(mutex);
   if (!waiters && !held_.weight) return;
   const std::uint64_t now = tick_clock.now();
   note_release(*thread_, lock, held_, waiters, now, waiters ? contended_locks.hand_over(lock, now) : 0);
 }
 
+// It has not given the mutex back since it was woken: what it found there was nothing for it.
+void GivenBack::note_woken_in_vain() {
+  const capture::Scope scope;
+  if (scope.on()) record_wake(*thread_, Call::cond_wait_again, condition_);
+}
+
 void GivenBack::take_up(bool woken) {
-  if (!thread_) return;
-  thread_->locks.woken_from = woken ? condition_ : 0;
-  thread_->locks.woken_at = woken ? tick_clock.now() : 0;
   if (held_.object == 0) return;
+  thread_->locks.woken_from = condition_;
+  held_.woken = woken;
   held_.since = 0, held_.weight = 0, held_.stack = 0;  // what comes is another time of holding it
   capture::take_up(thread_->locks, held_);
 }

@@ -64,6 +64,8 @@ class GivenBack {
   void take_up(bool woken);
 
  private:
+  void note_woken_in_vain();
+
   ThreadBlock* thread_;
   std::uint64_t condition_;
   HeldLock held_{};

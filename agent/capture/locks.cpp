@@ -65,7 +65,7 @@ bool took_another(ThreadBlock& thread, const HeldLock& taken, Taking taking) {
 
 void took_lock(ThreadBlock& thread, trace::Call call, std::uint64_t object, const void* caller, Taking taking, Waited waited) {
   ThreadLocks& own = thread.locks;
-  HeldLock taken{object, caller, waited.end, waited.stack, 0, call, 0};
+  HeldLock taken{object, caller, waited.end, waited.stack, 0, call, 0, 0};
   if (own.until_timed == 0) time_acquisition(thread, taken);
   else --own.until_timed;
   if (own.count >= ThreadLocks::kHeld || !took_another(thread, taken, taking)) return;

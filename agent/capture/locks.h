@@ -22,6 +22,7 @@ struct HeldLock {
   std::uint32_t weight;     // not 0: a random acquisition that stands for so many
   trace::Call call;         // the one that waits for it, whichever took it
   std::uint16_t again;      // times that the thread took it while it had it
+  std::uint32_t woken;      // a mutex taken up at the end of a wait: 1, the thread was woken
 };
 
 struct ThreadLocks {
@@ -29,7 +30,7 @@ struct ThreadLocks {
   std::uint32_t count;        // beyond kHeld they are not told
   std::uint32_t until_timed;  // acquisitions until the next random one
   std::uint32_t random;       // 0: none so far
-  std::uint64_t woken_from, woken_at;  // the condition that it was woken from last, and when (ticks); 0: none
+  std::uint64_t woken_from;   // the condition that it was woken from last; 0: none
   HeldLock held[kHeld];
   std::uint64_t orders[kOrders];  // pairs noted lately
 
@@ -59,6 +60,7 @@ void took_lock(ThreadBlock& thread, trace::Call call, std::uint64_t object, cons
   entry.caller = caller;
   entry.call = call;
   entry.again = 0;
+  entry.woken = 0;
   std::atomic_signal_fence(std::memory_order_release);
   own.count = 1;
   return true;

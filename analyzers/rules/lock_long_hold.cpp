@@ -41,6 +41,15 @@ std::string object_name(const Model& model, const CallInside& call) {
   return fmt::format(" on {}", endpoint_name(model.recording.calls.endpoints[call.key.object]));
 }
 
+// The function on the call's stack that holds the lock; without one the function that calls.
+Frame holder_in(const Model& model, const Lock& lock, const CallInside& call) {
+  if (!call.stack) return holder_of(model, lock);
+  for (const Frame& frame : model.symbols->stack(call.stack))
+    for (const LockPlace& holder : lock.holders)
+      if (holder.stack && own_frame(model, holder.stack).function == frame.function) return frame;
+  return own_frame(model, call.stack);
+}
+
 Finding finding_of(const Model& model, const Lock& lock, const Blocking& blocking, double part, Gain gain) {
   const CallInside& longest = *blocking.longest;
   const std::string what = fmt::format("{}{}", trace::name_of(longest.key.call), object_name(model, longest));
@@ -48,7 +57,7 @@ Finding finding_of(const Model& model, const Lock& lock, const Blocking& blockin
   finding.severity = severity_by_part(gain.fraction);
   finding.gain = std::move(gain);
   finding.confidence = lock.waits >= 20 ? 0.9 : 0.7;
-  finding.culprit = holder_of(model, lock);
+  finding.culprit = holder_in(model, lock, longest);
   finding.title = fmt::format("a {} is held across {}{}: {} wait {} for it", lock_name(model, lock), what, in_function(finding.culprit), plural(lock.wait_by_thread.size(), "thread"),
                               duration(lock.wait_seconds));
   finding.evidence = wait_evidence(model, lock);

