@@ -154,7 +154,7 @@ TEST(LockLongHold, AnotherLockWaitedForMeanwhileIsNotTheCallToMoveOut) {
   builder.calls({.thread = 2, .call = Call::mutex_lock, .object = kQueue, .stack = push, .calls = 800, .each = 0.0025, .to = kSeconds, .lock = kTable});
   const auto result = lock_long_hold(*model_of(builder.finish(kSeconds)));
   ASSERT_EQ(result.findings.size(), 1u);
-  EXPECT_EQ(result.findings[0].culprit.function, "commit");
+  EXPECT_EQ(result.findings[0].culprit.function, "update_table");
 }
 
 TEST(LockLongHold, TheSameFlushWithoutTheLockIsNot) {
