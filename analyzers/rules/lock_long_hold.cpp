@@ -15,12 +15,12 @@ namespace {
 
 constexpr double kMuch = 0.3;  // of the time in which others were held up
 constexpr double kMostly = 0.5;
-constexpr double kFewestWaits = 5;
+constexpr double kFewestWaits = 20, kFewestCalls = 10;  // below, one holder that lost its CPU inside a call explains it
 
 struct Blocking {
   const CallInside* longest = nullptr;
   std::map<WaitCause, double> by_cause;
-  double seconds = 0, accepting = 0;
+  double seconds = 0, accepting = 0, calls = 0;
 };
 
 Blocking blocking_inside(const Model& model, const Lock& lock) {
@@ -28,7 +28,7 @@ Blocking blocking_inside(const Model& model, const Lock& lock) {
   for (const CallInside& call : lock.calls_inside) {
     if (is_lock_call(call.key.call)) continue;
     if (!found.longest) found.longest = &call;
-    found.seconds += call.seconds;
+    found.seconds += call.seconds, found.calls += call.calls;
     if (call.key.call == trace::Call::accept) found.accepting += call.seconds;
     const bool on_endpoint = trace::works_on_endpoint(trace::group_of(call.key.call)) && call.key.object < model.recording.calls.endpoints.size();
     found.by_cause[cause_of(call.key.call, on_endpoint ? model.recording.calls.endpoints[call.key.object].kind : trace::EndpointKind::unknown)] += call.seconds;
@@ -83,7 +83,7 @@ RuleResult lock_long_hold(const Model& model) {
     const double part = blocked_part(lock);
     const Blocking blocking = blocking_inside(model, lock);
     for (const auto& [cause, seconds] : blocking.by_cause) blocked += seconds;
-    if (!blocking.longest || lock.waits < kFewestWaits || part < kMuch || blocking.accepting >= kMostly * blocking.seconds) continue;
+    if (!blocking.longest || lock.waits < kFewestWaits || blocking.calls < kFewestCalls || part < kMuch || blocking.accepting >= kMostly * blocking.seconds) continue;
     Gain gain = gain_of_less_waiting(model, lock, part, fmt::format("{} of the waits are for holders that stand still in calls", percent(part)));
     if (severity_by_part(gain.fraction) == Severity::info) continue;
     result.findings.push_back(finding_of(model, lock, blocking, part, std::move(gain)));
