@@ -93,7 +93,13 @@ void take_up(ThreadLocks& own, const HeldLock& held) {
   ++own.count;
 }
 
+bool Contended::init() {
+  if (!places_) places_ = static_cast<Place*>(map_own_pages(kPlaces * sizeof(Place)));
+  return places_ != nullptr;
+}
+
 void Contended::begin_wait(std::uint64_t object, std::uint64_t now_ticks) {
+  if (!places_) return;
   Place& place = places_[place_of(object)];
   std::uint64_t known = place.object.load(std::memory_order_relaxed);
   if (known != object) {
@@ -103,6 +109,7 @@ void Contended::begin_wait(std::uint64_t object, std::uint64_t now_ticks) {
 }
 
 void Contended::end_wait(std::uint64_t object) {
+  if (!places_) return;
   Place& place = places_[place_of(object)];
   if (place.object.load(std::memory_order_relaxed) != object) return;
   std::uint32_t waiters = place.waiters.load(std::memory_order_relaxed);
@@ -110,6 +117,7 @@ void Contended::end_wait(std::uint64_t object) {
 }
 
 std::uint64_t Contended::hand_over(std::uint64_t object, std::uint64_t now_ticks) {
+  if (!places_) return 0;
   Place& place = places_[place_of(object)];
   if (place.object.load(std::memory_order_relaxed) != object) return 0;
   return place.since.exchange(now_ticks, std::memory_order_relaxed);

@@ -84,9 +84,11 @@ void take_up(ThreadLocks& own, const HeldLock& held);
 // address; where two contended locks fall together, the later one is not looked at.
 class Contended {
  public:
+  bool init();  // reserves memory, which a forked child finds empty; without it nothing is known
   void begin_wait(std::uint64_t object, std::uint64_t now_ticks);
   void end_wait(std::uint64_t object);
   bool waited_for(std::uint64_t object) const {
+    if (!places_) [[unlikely]] return false;
     const Place& place = places_[place_of(object)];
     return place.object.load(std::memory_order_relaxed) == object && place.waiters.load(std::memory_order_relaxed) != 0;
   }
@@ -101,7 +103,7 @@ class Contended {
     std::atomic<std::uint64_t> object, since;
     std::atomic<std::uint32_t> waiters;
   };
-  Place places_[kPlaces];
+  Place* places_ = nullptr;
 };
 extern Contended contended_locks;
 

@@ -116,6 +116,7 @@ bool Session::init_calls() {
   if (!options_.io) return true;
   call_writer_.init(endpoints, stack_writer_, detail_, dump_);
   lock_writer_.init(threads_, stack_writer_, drain_, dump_);
+  if (switches() & capture::kTimingLocks && !capture::contended_locks.init()) return false;
   if (std::string_view(options_.locks) == "order" && !capture::lock_orders.init()) return false;
   return endpoints.init() && descriptors.init();
 }

@@ -182,6 +182,7 @@ TEST_F(LocksTest, ThreadsNotePairsAtOnce) {
 
 TEST(Contended, HoldersLearnSinceWhenOthersWait) {
   auto contended = std::make_unique<Contended>();
+  ASSERT_TRUE(contended->init());
   EXPECT_FALSE(contended->waited_for(kA));
   contended->begin_wait(kA, 100);
   contended->begin_wait(kA, 150);
@@ -197,6 +198,7 @@ TEST(Contended, HoldersLearnSinceWhenOthersWait) {
 
 TEST(Contended, OneOfTwoThatFallTogetherIsNotLookedAt) {
   auto contended = std::make_unique<Contended>();
+  ASSERT_TRUE(contended->init());
   contended->begin_wait(kA, 100);
   std::uint64_t other = kA;  // the same place in a table of 1024
   do other += 64;
