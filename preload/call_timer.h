@@ -124,6 +124,7 @@ class LockTimer : public CallTimer {
     if (thread_) walk();
   }
   std::uint64_t begin() const { return begin_; }
+  Call call() const { return kind_.call(); }
   capture::Waited done_with(int error) const {
     if (!on()) return {};
     const std::uint64_t end = capture::tick_clock.now();

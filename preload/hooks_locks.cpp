@@ -12,6 +12,9 @@ using capture::ThreadBlock;
 using capture::Waited;
 using tailback::preload::has_waiters;
 using tailback::preload::is_taken;
+using tailback::preload::kind_of;
+using tailback::preload::kRobust;
+using tailback::preload::kType;
 using tailback::preload::lock_slowly;
 using tailback::preload::object_of;
 using tailback::preload::unlock_watched;
@@ -21,10 +24,10 @@ using tailback::trace::Call;
 namespace {
 
 // Mutexes that are only looked at: a try that finds a robust one not recoverable leaves it locked (glibc 2.36), which waiting for it does
-// not; and before there is a second thread glibc locks without the atomic operation that a try is.
+// not; and before there is a second thread glibc locks a normal one without the atomic operation that a try is.
 bool is_only_looked_at(const pthread_mutex_t* mutex) {
-  constexpr int kRobust = 16;  // in glibc's __kind
-  return __libc_single_threaded || __atomic_load_n(&mutex->__data.__kind, __ATOMIC_RELAXED) & kRobust;
+  const int kind = kind_of(*mutex);
+  return kind & kRobust || (__libc_single_threaded && (kind & kType) == PTHREAD_MUTEX_NORMAL);
 }
 bool is_only_looked_at(const volatile void*) { return false; }
 bool looks_free(const pthread_mutex_t* mutex) { return __atomic_load_n(&mutex->__data.__lock, __ATOMIC_RELAXED) == 0; }

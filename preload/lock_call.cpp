@@ -25,13 +25,21 @@ capture::StackId stack_of_holder(ThreadBlock& thread, const HeldLock& held) {
   return held.object && outside ? capture::sampling.unwinder->stacks().intern(outside, reinterpret_cast<std::uint64_t>(held.caller) - 1) : outside;
 }
 
+// Recursive ones do, those that check for errors say so.
+bool lets_its_owner_in(Call call, std::uint64_t lock) {
+  if (call != Call::mutex_lock) return false;
+  const int type = kind_of(*reinterpret_cast<const pthread_mutex_t*>(lock)) & kType;
+  return type == PTHREAD_MUTEX_RECURSIVE || type == PTHREAD_MUTEX_ERRORCHECK;
+}
+
 }  // namespace
 
 void begin_waiting(const LockTimer& timer, std::uint64_t lock, Taking taking) {
   if (!timer.on()) return;
   contended_locks.begin_wait(lock, timer.begin());
   if (taking == Taking::waiting_for_a_while) return timer.gives_up();
-  if (const ThreadBlock* thread = watched_thread(); thread && holds(thread->locks, lock)) engine::session.watch_deadlock();
+  const ThreadBlock* thread = watched_thread();
+  if (thread && holds(thread->locks, lock) && !lets_its_owner_in(timer.call(), lock)) engine::session.watch_deadlock();
 }
 
 void note_release(ThreadBlock& thread, std::uint64_t lock, const HeldLock& held, bool waiters, std::uint64_t now, std::uint64_t others_since) {

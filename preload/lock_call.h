@@ -20,6 +20,10 @@ inline std::uint64_t object_of(const volatile void* at) { return reinterpret_cas
 // counted that woke nobody.
 inline bool has_waiters(const pthread_mutex_t* mutex) { return __atomic_load_n(&mutex->__data.__lock, __ATOMIC_RELAXED) == 2; }
 
+// Parts of glibc's __kind.
+inline constexpr int kType = 3, kRobust = 16;
+inline int kind_of(const pthread_mutex_t& mutex) { return __atomic_load_n(&mutex.__data.__kind, __ATOMIC_RELAXED); }
+
 // The calling thread's block when locks are looked at.
 inline ThreadBlock* watched_thread() { return capture::timing_locks() ? capture::thread_local_state.block : nullptr; }
 

@@ -11,7 +11,7 @@ import raw_records
 from recording import TAILBACK, Scratch, clean_environment, preload_environment, program, report, run
 
 THREADS = {"pair": 2, "ring": 3, "self": 1, "readers": 2, "join": 2, "c11": 2}
-WITHOUT = ("timed", "back_off", "hand_over_hand", "recursive", "long_hold")
+WITHOUT = ("timed", "back_off", "hand_over_hand", "recursive", "alone", "long_hold")
 BOUND = 20  # seconds; a verdict comes within two
 
 

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -125,6 +126,24 @@ void recursive() {
   all({deeper, deeper});
 }
 
+// In a process with one thread, which stays one: what the recorder does about a thread that waits for itself is not for these.
+void alone() {
+  for (const int robust : {PTHREAD_MUTEX_STALLED, PTHREAD_MUTEX_ROBUST})
+    for (const int type : {PTHREAD_MUTEX_RECURSIVE, PTHREAD_MUTEX_ERRORCHECK}) {
+      pthread_mutexattr_t attributes;
+      pthread_mutexattr_init(&attributes);
+      pthread_mutexattr_settype(&attributes, type);
+      pthread_mutexattr_setrobust(&attributes, robust);
+      pthread_mutex_t lock;
+      pthread_mutex_init(&lock, &attributes);
+      pthread_mutex_lock(&lock);
+      if (pthread_mutex_lock(&lock) == 0) pthread_mutex_unlock(&lock);
+      pthread_mutex_unlock(&lock);
+    }
+  const auto tasks = std::distance(std::filesystem::directory_iterator("/proc/self/task"), std::filesystem::directory_iterator());
+  if (tasks != 1) std::printf("%ld threads\n", static_cast<long>(tasks));
+}
+
 void long_hold() {
   all({[] {
          const std::lock_guard held(first);
@@ -140,7 +159,7 @@ void long_hold() {
 
 int main(int count, char** arguments) {
   const std::map<std::string, void (*)()> kinds = {{"pair", pair}, {"ring", ring}, {"self", self}, {"readers", readers}, {"join", join}, {"c11", c11},
-                                                   {"timed", timed}, {"back_off", back_off}, {"hand_over_hand", hand_over_hand}, {"recursive", recursive}, {"long_hold", long_hold}};
+                                                   {"timed", timed}, {"back_off", back_off}, {"hand_over_hand", hand_over_hand}, {"recursive", recursive}, {"alone", alone}, {"long_hold", long_hold}};
   const auto kind = kinds.find(count > 1 ? arguments[1] : "");
   if (kind == kinds.end()) return 2;
   kind->second();
