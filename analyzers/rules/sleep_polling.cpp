@@ -20,7 +20,7 @@ using trace::CallGroup;
 constexpr double kFewestSleeps = 20, kOftenEnough = 5;   // sleeps; a second
 constexpr double kLongestInterval = 0.5, kLongestOfFlag = 0.05;  // seconds: beyond, it is a schedule
 constexpr double kChecksComeBackEmpty = 0.5;             // of the sleeps
-constexpr double kMostlySleeps = 0.2;                    // CPU time of the thread to its sleeping: a look, not work
+constexpr double kMostlySleeps = 0.2, kLongestLook = 1e-4;  // CPU time of the thread, to its sleeping and for each sleep: a look, not work
 constexpr double kEachTime = 0.95;                       // sleeps that something handed on follows
 constexpr double kServes = 0.3;                          // of wall time: another thread waits for work from outside
 
@@ -98,7 +98,7 @@ bool paces_others(const Model& model, const Polling& polling) {
   double handed_on = 0;
   for (const CallRow& row : model.recording.calls.rows) {
     const CallGroup group = trace::group_of(row.key.call);
-    const bool wakes = row.key.call == Call::cond_signal || row.key.call == Call::sem_post || row.key.call == Call::futex_wake;
+    const bool wakes = row.key.call == Call::cond_signal || row.key.call == Call::cond_broadcast || row.key.call == Call::sem_post || row.key.call == Call::futex_wake;
     if (row.key.thread == polling.thread && (wakes || group == CallGroup::output)) handed_on += static_cast<double>(row.counts.calls);
   }
   return handed_on >= kEachTime * polling.place.calls;
@@ -114,7 +114,7 @@ bool is_polling(const Model& model, const Checks& checks, Polling& polling) {
     return true;
   }
   const ThreadWaits* waits = model.waits.find(polling.thread);
-  const bool looks_only = waits && waits->running <= kMostlySleeps * polling.place.seconds;
+  const bool looks_only = waits && waits->running <= std::min(kMostlySleeps * polling.place.seconds, kLongestLook * sleeps);
   if (!looks_only || paces_others(model, polling) || model.waits.threads.size() < 2 || polling.interval > kLongestOfFlag) return false;
   polling.serves = another_serves(model, polling.thread);
   find_lateness_of_flag(model, polling);

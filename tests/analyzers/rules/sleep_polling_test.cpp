@@ -20,7 +20,7 @@ TEST(SleepPolling, AThreadThatOutsleepsTheWorkOfOthersIsHigh) {
   TraceBuilder builder;
   sleeps(builder, 1, "wait_for_result", 380, 0.010, 4);
   const auto worker = builder.thread({.name = "worker", .start_routine = "work"});
-  builder.run(1, 0, 4, builder.stack({"main"}), {.busy = 0.01}).run(worker, 0, 4, builder.stack({"work"}), {.busy = 0.5});
+  builder.run(1, 0, 4, builder.stack({"main"}), {.busy = 0.004}).run(worker, 0, 4, builder.stack({"work"}), {.busy = 0.5});
   builder.calls({.thread = worker, .call = Call::cond_wait, .object = 0x10, .stack = builder.stack({"work"}), .calls = 190, .each = 0.0105, .to = 4});
   const auto result = sleep_polling(*model_of(builder.finish(4)));
   ASSERT_EQ(result.findings.size(), 1u);
@@ -31,6 +31,14 @@ TEST(SleepPolling, AThreadThatOutsleepsTheWorkOfOthersIsHigh) {
   EXPECT_NEAR(finding.gain.fraction, (3.8 - 2.0) / 4, 0.01);
   EXPECT_NEAR(evidence_number(finding, "delay of each event, mean"), 0.005, 1e-4);
   EXPECT_THAT(finding.advice[1], HasSubstr("5 ms"));
+}
+
+TEST(SleepPolling, WhoWorksAfterEachSleepPacesItself) {
+  TraceBuilder builder;
+  sleeps(builder, 1, "next_request", 380, 0.010, 4);
+  const auto worker = builder.thread({.name = "worker", .start_routine = "work"});
+  builder.run(1, 0, 4, builder.stack({"main", "answer"}), {.busy = 0.04}).run(worker, 0, 4, builder.stack({"work"}), {.busy = 0.1});
+  EXPECT_TRUE(sleep_polling(*model_of(builder.finish(4))).findings.empty());
 }
 
 TEST(SleepPolling, ChecksThatComeBackEmptyTellHowManyWaitsThereWere) {
