@@ -74,8 +74,10 @@ class LocksTest(Scratch):
                 own = dict(part.split("=") for part in done.stdout.decode().split())
                 lock = report(dump)["locks"][0]
                 self.assertEqual(lock["address"], int(own["address"], 16))
-                self.assertAlmostEqual(lock["wait_seconds"], float(own["waited"]), delta=0.03 * float(own["waited"]) + 20e-6 * float(own["taken"]))
-                self.assertAlmostEqual(lock["held_up_seconds"], float(own["waited"]), delta=0.1 * float(own["waited"]))  # one waits at a time
+                waited = float(own["waited"])
+                self.assertAlmostEqual(lock["wait_seconds"], waited, delta=0.1 * waited)
+                self.assertGreater(lock["held_up_seconds"], 0.4 * waited)  # less what the waiter then waits for a CPU
+                self.assertLess(lock["held_up_seconds"], 1.1 * waited)
                 self.assertIn("hold_it", lock["holders"][0]["culprit"]["function"])
                 self.assertIn("wait_for_it", lock["waiters"][0]["culprit"]["function"])
 
