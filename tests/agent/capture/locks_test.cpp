@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <new>
 #include <thread>
 #include <vector>
 
@@ -28,7 +29,7 @@ class LocksTest : public testing::Test {
     thread_ = threads_.acquire();
     ASSERT_NE(thread_, nullptr);
     thread_->id = next_thread_++;
-    lock_orders.after_fork();
+    new (&lock_orders) LockOrders;  // each test with tables of its own
   }
   void take(std::uint64_t lock, Taking taking = Taking::waiting, Waited waited = {}) { took_lock(*thread_, Call::mutex_lock, lock, this, taking, waited); }
   HeldLock give(std::uint64_t lock) { return gave_lock(thread_->locks, lock); }
