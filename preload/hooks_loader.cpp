@@ -8,10 +8,10 @@
 TAILBACK_HOOK int dlclose(void* handle) {
   const auto real_close = TAILBACK_REAL(dlclose);
   tailback::engine::session.wake_up();  // what a forked child knows of the code must not go stale
-  const bool recording = tailback::capture::recording();
+  if (!tailback::capture::recording()) return real_close(handle);
   auto& code = tailback::engine::session.code;
-  if (recording) code.begin_unload();
+  code.begin_unload();
   const int result = real_close(handle);  // may run destructors of the program: no Scope, hooks work inside
-  if (recording) code.end_unload();
+  code.end_unload();
   return result;
 }

@@ -33,6 +33,18 @@ bool is_only_looked_at(const volatile void*) { return false; }
 bool looks_free(const pthread_mutex_t* mutex) { return __atomic_load_n(&mutex->__data.__lock, __ATOMIC_RELAXED) == 0; }
 bool looks_free(const volatile void*) { return true; }
 
+// glibc looks at the limits of time of read-write locks whether they are free or not, at those of mutexes only when they are busy: a try
+// must not take what the call refuses.
+constexpr long kSecondNs = 1'000'000'000;
+bool is_refused(pthread_rwlock_t*, const timespec* until) { return !until || until->tv_nsec < 0 || until->tv_nsec >= kSecondNs; }
+bool is_refused(pthread_rwlock_t* lock, clockid_t clock, const timespec* until) {
+  return is_refused(lock, until) || (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC);
+}
+template <class... Arguments>
+bool is_refused(Arguments...) {
+  return false;
+}
+
 // All but the usual case: `error` is what trying it said.
 template <class Wait>
 [[gnu::noinline]] int lock_unusually(Call call, std::uint64_t lock, Taking taking, int error, const void* caller, Wait wait) {
@@ -53,7 +65,7 @@ template <class Wait>
   TAILBACK_HOOK int name parameters {                                                                                             \
     const void* caller = __builtin_return_address(0);                                                                             \
     ThreadBlock* thread = capture::thread_local_state.block;                                                                      \
-    if ((!is_usual(thread) && !capture::timing_locks())) [[unlikely]] return TAILBACK_REAL(name) arguments;                       \
+    if ((!is_usual(thread) && !capture::timing_locks()) || is_refused arguments) [[unlikely]] return TAILBACK_REAL(name) arguments; \
     const int error = !is_only_looked_at(lock) ? TAILBACK_REAL(tried)(lock) : looks_free(lock) ? TAILBACK_REAL(name) arguments : EBUSY;   \
     if (error == 0 && is_usual(thread) && took_lone_lock(thread->locks, Call::call, object_of(lock), caller)) [[likely]] return 0; \
     return lock_unusually(Call::call, object_of(lock), Taking::taking, error, caller, [=] { return TAILBACK_REAL(name) arguments; }); \

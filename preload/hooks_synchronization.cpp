@@ -39,19 +39,23 @@ int join(pthread_t thread, bool for_a_while, Wait&& wait) {
   return error;
 }
 
-// Negative with errno set. Tried first, as locks are; a request to cancel is heeded all the same, as POSIX has it.
+// Negative with errno set.
 template <class Wait>
 int wait_for_semaphore(sem_t* semaphore, Wait&& wait) {
-  if (tailback::capture::timing_locks()) {
-    const int error = errno;
-    TAILBACK_REAL_OF(pthread_testcancel)();
-    if (TAILBACK_REAL_OF(sem_trywait)(semaphore) == 0) return 0;
-    errno = error;
-  }
   const CallTimer timer(Call::sem_wait, object_of(semaphore));
   const int result = wait();
   timer.done(result);
   return result;
+}
+
+// Tried first, as locks are; a request to cancel is heeded all the same, as POSIX has it. Not for waits with a limit of time, which glibc
+// looks at whether the semaphore is free or not.
+bool took_semaphore(sem_t* semaphore) {
+  const int error = errno;
+  TAILBACK_REAL_OF(pthread_testcancel)();
+  if (TAILBACK_REAL_OF(sem_trywait)(semaphore) == 0) return true;
+  errno = error;
+  return false;
 }
 
 // As has_waiters of a mutex.
@@ -129,6 +133,7 @@ TAILBACK_HOOK int sem_post(sem_t* semaphore) {
 }
 
 TAILBACK_HOOK int sem_wait(sem_t* semaphore) {
+  if (tailback::capture::timing_locks() && took_semaphore(semaphore)) return 0;
   return wait_for_semaphore(semaphore, [&, real_wait = TAILBACK_REAL(sem_wait)] { return real_wait(semaphore); });
 }
 

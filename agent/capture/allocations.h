@@ -43,7 +43,7 @@ struct SiteSamples {
   Sum allocate_ns, free_ns;                                // time inside the allocator, weighted
   Sum temporary_milliblocks, crossed_milliblocks;          // freed before the thread's next allocation; by another thread
   Sum reallocated_milliblocks, moved_bytes;                // came from realloc; what that copied
-  Sum paged_milliblocks;                                // blocks of at least kPagesBytes: fresh pages each time, with most allocators
+  Sum paged_milliblocks;                                   // blocks of at least kPagesBytes: fresh pages each time, with most allocators
   std::atomic<std::int64_t> bytes_at_peak;                 // as in SiteCounters
   std::atomic<std::uint32_t> peak;
   std::atomic<std::uint32_t> sizes[kSizes];                // blocks: [i]: sizes in [2^(i-1), 2^i)

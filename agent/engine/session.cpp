@@ -343,6 +343,7 @@ void Session::write_last_records(EndReason reason, std::uint64_t status) {
   system_sampler_.sample(dump_, now, live_threads());
   governor_.write(dump_, now, cost());
   if (allocations.lost()) dump_.append(trace::Loss{now, "allocations", allocations.lost()});
+  if (capture::lock_orders.lost()) dump_.append(trace::Loss{now, "pairs of locks", capture::lock_orders.lost()});
   if (call_writer_.lost()) dump_.append(trace::Loss{now, "objects of calls", call_writer_.lost()});
   if (call_writer_.events_lost()) dump_.append(trace::Loss{now, "call events", call_writer_.events_lost()});
   if (drain_.lost_records()) dump_.append(trace::Loss{now, "records", drain_.lost_records()});

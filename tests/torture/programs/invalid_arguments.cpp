@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Calls with addresses that cannot be read and descriptors that are none: the kernel says EFAULT or EBADF, and so it must stay. Whoever
-// looks at an argument before the call crashes here.
+// Calls with addresses that cannot be read, descriptors that are none, limits of time that cannot be: the kernel or libc says EFAULT,
+// EBADF or EINVAL, and so it must stay. Whoever looks at an address before the call crashes here.
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
@@ -87,6 +89,29 @@ void sockets() {
   close(fd);
 }
 
+// Of locks that are free: some calls look at the limit of time all the same.
+void limits() {
+  const timespec impossible{0, -1}, far{4'000'000'000, 0};
+  constexpr clockid_t kNoClock = 77;
+  sem_t semaphore;
+  sem_init(&semaphore, 0, 9);
+  say("sem_timedwait", sem_timedwait(&semaphore, &impossible));
+  say("sem_clockwait", sem_clockwait(&semaphore, CLOCK_MONOTONIC, &impossible));
+  say("sem_clockwait by no clock", sem_clockwait(&semaphore, kNoClock, &far));
+  const auto each = [&](auto make, const char* name, auto timed, auto clocked) {
+    auto first = make(), second = make(), third = make();
+    printf("%s\n", name);
+    say("timed", timed(&first, &impossible));
+    say("by a clock", clocked(&second, CLOCK_MONOTONIC, &impossible));
+    say("by no clock", clocked(&third, kNoClock, &far));
+  };
+  const auto mutex = [] { return pthread_mutex_t(PTHREAD_MUTEX_INITIALIZER); };
+  const auto rwlock = [] { return pthread_rwlock_t(PTHREAD_RWLOCK_INITIALIZER); };
+  each(mutex, "mutex", pthread_mutex_timedlock, pthread_mutex_clocklock);
+  each(rwlock, "reader", pthread_rwlock_timedrdlock, pthread_rwlock_clockrdlock);
+  each(rwlock, "writer", pthread_rwlock_timedwrlock, pthread_rwlock_clockwrlock);
+}
+
 void waits() {
   say("poll", poll(bad<pollfd>(), 1, 0));
   say("select", select(1, bad<fd_set>(), nullptr, nullptr, nullptr));
@@ -104,5 +129,6 @@ int main() {
   bytes(device);
   sockets();
   waits();
+  limits();
   return 0;
 }
