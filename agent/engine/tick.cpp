@@ -143,7 +143,7 @@ AgentCost Session::cost() const {
   }
   constexpr std::uint64_t kHookNs = 3'000;  // CPU time of creating and ending a recorded thread, measured; docs/performance.md
   constexpr std::uint64_t kCallNs = 32, kBlockedCallNs = 130;  // likewise, of a call that is timed
-  constexpr std::uint64_t kLockNs = 6;  // of a lock taken and given back
+  constexpr std::uint64_t kLockNs = 4;  // of a lock taken and given back; docs/performance.md
   cost.hook_ns = (threads_.started() - 1) * kHookNs + call_writer_.calls() * kCallNs + call_writer_.blocked() * (kBlockedCallNs - kCallNs);
   cost.hook_ns += call_writer_.acquisitions() * kLockNs;
   const capture::Allocations::Totals heap = allocation_writer_.totals();
