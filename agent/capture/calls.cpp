@@ -76,11 +76,12 @@ ChannelSums* probe_channels(CallSums& set, std::uint64_t object, Call call, std:
   return nullptr;
 }
 
-void add_call_stack(ThreadBlock& thread, Call call, std::uint64_t object, std::uint64_t begin, std::uint64_t ns, std::uint64_t bytes, StackId stack) {
+void add_call_stack(ThreadBlock& thread, Call call, std::uint64_t object, std::uint64_t begin, std::uint64_t ns, std::uint64_t bytes, StackId stack,
+                    bool certain) {
   ThreadCalls& own = thread.calls;
   CallSums& set = own.sets[(own.active.load(std::memory_order_relaxed) - 1) & 1];
   const bool blocked = ns >= kBlockedNs;
-  const std::uint32_t weight = blocked ? 1 : sample_weight(own);
+  const std::uint32_t weight = certain && own.used() ? 1 : sample_weight(own);
   if (stack == 0) stack = stack_of_call(thread);
   StackSums* sums = stack_of(set, object, call, stack, thread.locks.innermost());
   if (!sums) sums = stack_of(set, 0, call, 0, 0);
@@ -115,11 +116,13 @@ void record_wake(ThreadBlock& thread, Call call, std::uint64_t object, std::uint
   own.active.store(epoch + 1, std::memory_order_relaxed);
   std::atomic_signal_fence(std::memory_order_seq_cst);
   CallSums& set = own.sets[epoch & 1];
-  if (ChannelSums* sums = channel_of(set, object, call)) ++sums->calls, sums->bytes += bytes;
+  ChannelSums* sums = channel_of(set, object, call);
+  if (sums) ++sums->calls, sums->bytes += bytes;
   else ++own.lost;
-  if (is_sampled(own)) {
-    const std::uint32_t weight = sample_weight(own);
-    if (StackSums* sums = stack_of(set, object, call, stack_of_call(thread), thread.locks.innermost())) sums->calls += weight;
+  const bool certain = is_first(sums);
+  if (certain || is_sampled(own)) {
+    const std::uint32_t weight = certain && own.used() ? 1 : sample_weight(own);
+    if (StackSums* stack = stack_of(set, object, call, stack_of_call(thread), thread.locks.innermost())) stack->calls += weight;
   }
   mark_dirty(own, 1u << (epoch & 1));
   own.active.store(0, std::memory_order_release);

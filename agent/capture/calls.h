@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Calls that may block, summed up by the thread that makes them: exactly for each (call, object), and by stack for each call that
-// blocked and a random one in 64 to 512 of the others. One writer, the thread itself; the engine reads what the writer has turned its
-// back on. Signal-safe, no lock, no system call. Cost of a timed call: docs/performance.md.
+// blocked, the first of an epoch for each (call, object), and a random one in 64 to 512 of the others. One writer, the thread itself;
+// the engine reads what the writer has turned its back on. Signal-safe, no lock, no system call. Cost of a timed call:
+// docs/performance.md.
 //
 // Two sets of sums take turns: the engine advances `call_epoch`, later reads and clears the set of the epoch before, which by then no
 // writer is in (`active` says so). A thread held up for longer than an epoch in the middle keeps its set until the next turn.

@@ -83,8 +83,11 @@ inline void mark_dirty(ThreadCalls& own, std::uint32_t bit) {
 // Whether this call is a random one; then its sample_weight() must be asked for.
 inline bool is_sampled(ThreadCalls& own) { return own.until_sample-- == 0; }
 
-// The slow part: a call that blocked, or the random one. The call in pieces, so that the fast part keeps it in registers.
-void add_call_stack(ThreadBlock& thread, Call call, std::uint64_t object, std::uint64_t begin, std::uint64_t ns, std::uint64_t bytes, StackId stack);
+// Whether the call just counted is the epoch's first of its kind on its object: what is done seldom has its stack as well.
+inline bool is_first(const ChannelSums* sums) { return sums && sums->calls == 1; }
+
+// The slow part: a call whose stack is wanted for `certain`, or the random one. The call in pieces, so that the fast part keeps it in registers.
+void add_call_stack(ThreadBlock& thread, Call call, std::uint64_t object, std::uint64_t begin, std::uint64_t ns, std::uint64_t bytes, StackId stack, bool certain);
 
 // Adds a call to the calling thread's sums. The caller holds the ticket (Scope).
 [[gnu::always_inline]] inline void record_call(ThreadBlock& thread, const FinishedCall& call) {
@@ -108,7 +111,8 @@ void add_call_stack(ThreadBlock& thread, Call call, std::uint64_t object, std::u
     ++sums->sizes[size_bucket(call.bytes)];
     if (blocked) ++sums->blocked_calls, sums->blocked_ns += ns;
   }
-  if (blocked || is_sampled(own)) [[unlikely]] add_call_stack(thread, call.call, call.object, call.begin, ns, call.bytes, call.stack);
+  const bool certain = blocked || is_first(sums);
+  if (certain || is_sampled(own)) [[unlikely]] add_call_stack(thread, call.call, call.object, call.begin, ns, call.bytes, call.stack, certain);
   mark_dirty(own, 1u << (epoch & 1));
   own.active.store(0, std::memory_order_release);
 }

@@ -108,6 +108,15 @@ TEST_F(CallsTest, AThreadsFirstCallStandsForItself) {
   EXPECT_EQ(all_stacks([](const StackSums& sums) { return sums.bytes; }), 7u);
 }
 
+TEST_F(CallsTest, WhatIsDoneSeldomHasItsStack) {
+  for (int i = 0; i < 40; ++i) record(Call::read, 3, 100);  // fewer than are sampled one of
+  record(Call::write, 4, 100, 7);
+  record_wake(*thread_, Call::cond_signal, 0x1000);
+  const auto calls_of = [&](Call call) { return all_stacks([&](const StackSums& sums) { return sums.call == call ? sums.calls : 0; }); };
+  EXPECT_EQ(calls_of(Call::write), 1u);
+  EXPECT_EQ(calls_of(Call::cond_signal), 1u);
+}
+
 TEST_F(CallsTest, BusyThreadsAreSampledMoreSparselyFromEpochToEpoch) {
   std::uint64_t before = 0, stands_for = 0;
   const auto weights = [&] { return all_stacks([](const StackSums& sums) { return sums.calls; }); };
