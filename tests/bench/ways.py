@@ -3,6 +3,7 @@
 output files, which are deleted afterwards; nothing is left running."""
 import glob
 import os
+import random
 import shutil
 import sys
 import tempfile
@@ -114,17 +115,17 @@ class Bench:
         return done
 
     def least(self, workload, ways, groups, rounds, figure):
-        """{way name: [least figure of each group]}, bare included: each group runs all ways `rounds` times in turning order. What a
+        """{way name: [least figure of each group]}, bare included: each group runs all ways `rounds` times in mixed order. What a
         neighbour on the machine adds is never negative, so the least of a few runs is nearer to the truth than their mean."""
         everyone = [BARE, *ways]
         result = {way.name: [] for way in everyone}
         for way in everyone:
             self.run(way, workload)  # files and code come into the caches
+        mixed = random.Random(0)  # an order that only turns has each way always after the same other, whose heat it inherits
         for _ in range(groups):
             seen = {way.name: [] for way in everyone}
-            for number in range(rounds):
-                turn = number % len(everyone)
-                for way in everyone[turn:] + everyone[:turn]:
+            for _ in range(rounds):
+                for way in mixed.sample(everyone, len(everyone)):
                     seen[way.name].append(figure(self.run(way, workload)))
             for name, figures in seen.items():
                 result[name].append(min(figures))
