@@ -60,9 +60,9 @@ template <class Wait>
 
 }  // namespace
 
-// LOCK(name, try, call, taking, parameters, arguments): a lock by its address, the function that tries it, and the one that waits.
-#define LOCK(name, tried, call, taking, parameters, arguments)                                                                    \
-  TAILBACK_HOOK int name parameters {                                                                                             \
+// LOCK(hook, name, try, call, taking, parameters, arguments): a lock by its address, the function that tries it, and the one that waits.
+#define LOCK(hook, name, tried, call, taking, parameters, arguments)                                                              \
+  hook parameters {                                                                                                               \
     const void* caller = __builtin_return_address(0);                                                                             \
     ThreadBlock* thread = capture::thread_local_state.block;                                                                      \
     if ((!is_usual(thread) && !capture::timing_locks()) || is_refused arguments) [[unlikely]] return TAILBACK_REAL(name) arguments; \
@@ -70,17 +70,23 @@ template <class Wait>
     if (error == 0 && is_usual(thread) && took_lone_lock(thread->locks, Call::call, object_of(lock), caller)) [[likely]] return 0; \
     return lock_unusually(Call::call, object_of(lock), Taking::taking, error, caller, [=] { return TAILBACK_REAL(name) arguments; }); \
   }
-LOCK(pthread_mutex_lock, pthread_mutex_trylock, mutex_lock, waiting, (pthread_mutex_t * lock), (lock))
-LOCK(pthread_mutex_timedlock, pthread_mutex_trylock, mutex_lock, waiting_for_a_while, (pthread_mutex_t * lock, const timespec* until), (lock, until))
-LOCK(pthread_mutex_clocklock, pthread_mutex_trylock, mutex_lock, waiting_for_a_while, (pthread_mutex_t * lock, clockid_t clock, const timespec* until), (lock, clock, until))
-LOCK(pthread_rwlock_rdlock, pthread_rwlock_tryrdlock, rwlock_rdlock, waiting, (pthread_rwlock_t * lock), (lock))
-LOCK(pthread_rwlock_timedrdlock, pthread_rwlock_tryrdlock, rwlock_rdlock, waiting_for_a_while, (pthread_rwlock_t * lock, const timespec* until), (lock, until))
-LOCK(pthread_rwlock_clockrdlock, pthread_rwlock_tryrdlock, rwlock_rdlock, waiting_for_a_while, (pthread_rwlock_t * lock, clockid_t clock, const timespec* until), (lock, clock, until))
-LOCK(pthread_rwlock_wrlock, pthread_rwlock_trywrlock, rwlock_wrlock, waiting, (pthread_rwlock_t * lock), (lock))
-LOCK(pthread_rwlock_timedwrlock, pthread_rwlock_trywrlock, rwlock_wrlock, waiting_for_a_while, (pthread_rwlock_t * lock, const timespec* until), (lock, until))
-LOCK(pthread_rwlock_clockwrlock, pthread_rwlock_trywrlock, rwlock_wrlock, waiting_for_a_while, (pthread_rwlock_t * lock, clockid_t clock, const timespec* until), (lock, clock, until))
-LOCK(pthread_spin_lock, pthread_spin_trylock, spin_lock, waiting, (pthread_spinlock_t * lock), (lock))
+LOCK([[gnu::noinline]] static int watched_mutex_lock, pthread_mutex_lock, pthread_mutex_trylock, mutex_lock, waiting, (pthread_mutex_t * lock), (lock))
+LOCK(TAILBACK_HOOK int pthread_mutex_timedlock, pthread_mutex_timedlock, pthread_mutex_trylock, mutex_lock, waiting_for_a_while, (pthread_mutex_t * lock, const timespec* until), (lock, until))
+LOCK(TAILBACK_HOOK int pthread_mutex_clocklock, pthread_mutex_clocklock, pthread_mutex_trylock, mutex_lock, waiting_for_a_while, (pthread_mutex_t * lock, clockid_t clock, const timespec* until), (lock, clock, until))
+LOCK(TAILBACK_HOOK int pthread_rwlock_rdlock, pthread_rwlock_rdlock, pthread_rwlock_tryrdlock, rwlock_rdlock, waiting, (pthread_rwlock_t * lock), (lock))
+LOCK(TAILBACK_HOOK int pthread_rwlock_timedrdlock, pthread_rwlock_timedrdlock, pthread_rwlock_tryrdlock, rwlock_rdlock, waiting_for_a_while, (pthread_rwlock_t * lock, const timespec* until), (lock, until))
+LOCK(TAILBACK_HOOK int pthread_rwlock_clockrdlock, pthread_rwlock_clockrdlock, pthread_rwlock_tryrdlock, rwlock_rdlock, waiting_for_a_while, (pthread_rwlock_t * lock, clockid_t clock, const timespec* until), (lock, clock, until))
+LOCK(TAILBACK_HOOK int pthread_rwlock_wrlock, pthread_rwlock_wrlock, pthread_rwlock_trywrlock, rwlock_wrlock, waiting, (pthread_rwlock_t * lock), (lock))
+LOCK(TAILBACK_HOOK int pthread_rwlock_timedwrlock, pthread_rwlock_timedwrlock, pthread_rwlock_trywrlock, rwlock_wrlock, waiting_for_a_while, (pthread_rwlock_t * lock, const timespec* until), (lock, until))
+LOCK(TAILBACK_HOOK int pthread_rwlock_clockwrlock, pthread_rwlock_clockwrlock, pthread_rwlock_trywrlock, rwlock_wrlock, waiting_for_a_while, (pthread_rwlock_t * lock, clockid_t clock, const timespec* until), (lock, clock, until))
+LOCK(TAILBACK_HOOK int pthread_spin_lock, pthread_spin_lock, pthread_spin_trylock, spin_lock, waiting, (pthread_spinlock_t * lock), (lock))
 #undef LOCK
+
+// Before there is a second thread nobody waits for a lock or is in nobody's way: it is not noted, but for one that the thread itself has.
+TAILBACK_HOOK int pthread_mutex_lock(pthread_mutex_t* lock) {
+  const auto known = TAILBACK_KNOWN(pthread_mutex_lock);
+  return __libc_single_threaded && known && looks_free(lock) ? known(lock) : watched_mutex_lock(lock);
+}
 
 // TRY(name, call, type): who has tried a lock successfully holds it like any other.
 #define TRY(name, call, type)                                                                                                           \
@@ -96,8 +102,14 @@ TRY(pthread_rwlock_trywrlock, rwlock_wrlock, pthread_rwlock_t)
 TRY(pthread_spin_trylock, spin_lock, pthread_spinlock_t)
 #undef TRY
 
-TAILBACK_HOOK int pthread_mutex_unlock(pthread_mutex_t* lock) {
+[[gnu::noinline, gnu::cold]] static int first_mutex_unlock(pthread_mutex_t* lock) {
   return unlock_watched(object_of(lock), has_waiters(lock), [lock, real_unlock = TAILBACK_REAL(pthread_mutex_unlock)] { return real_unlock(lock); });
+}
+
+TAILBACK_HOOK int pthread_mutex_unlock(pthread_mutex_t* lock) {
+  const auto known = TAILBACK_KNOWN(pthread_mutex_unlock);
+  if (!known) [[unlikely]] return first_mutex_unlock(lock);
+  return unlock_watched(object_of(lock), has_waiters(lock), [lock, known] { return known(lock); });
 }
 
 TAILBACK_HOOK int pthread_rwlock_unlock(pthread_rwlock_t* lock) {

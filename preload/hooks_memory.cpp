@@ -16,7 +16,12 @@ using tailback::preload::ReallocationCall;
 namespace {
 
 // The slow ways stand apart, so that the quick ones are a few instructions and a jump: with that jump, what called the hook is what
-// called these.
+// called these. `first_`: the original is not known yet.
+[[gnu::noinline, gnu::cold]] void* first_malloc(std::size_t bytes) { return TAILBACK_REAL(malloc)(bytes); }
+[[gnu::noinline, gnu::cold]] void* first_calloc(std::size_t count, std::size_t each) { return TAILBACK_REAL(calloc)(count, each); }
+[[gnu::noinline, gnu::cold]] void first_free(void* block) { TAILBACK_REAL(free)(block); }
+[[gnu::noinline, gnu::cold]] void* first_realloc(void* block, std::size_t bytes) { return TAILBACK_REAL(realloc)(block, bytes); }
+
 [[gnu::noinline]] void* seen_malloc(std::size_t bytes) {
   AllocationCall call(bytes, TAILBACK_CALLER);
   return call.done(TAILBACK_REAL(malloc)(bytes));
@@ -41,24 +46,28 @@ namespace {
 }  // namespace
 
 TAILBACK_HOOK void* malloc(std::size_t bytes) {
-  if (passes_unseen(bytes)) [[likely]] return TAILBACK_REAL(malloc)(bytes);
-  return seen_malloc(bytes);
+  if (!passes_unseen(bytes)) [[unlikely]] return seen_malloc(bytes);
+  const auto known = TAILBACK_KNOWN(malloc);
+  return known ? known(bytes) : first_malloc(bytes);
 }
 
 TAILBACK_HOOK void free(void* block) {
-  if (!may_be_known(block)) [[likely]] return TAILBACK_REAL(free)(block);
-  seen_free(block);
+  if (may_be_known(block)) [[unlikely]] return seen_free(block);
+  const auto known = TAILBACK_KNOWN(free);
+  known ? known(block) : first_free(block);
 }
 
 TAILBACK_HOOK void* calloc(std::size_t count, std::size_t each) {
   std::size_t bytes;
-  if (__builtin_mul_overflow(count, each, &bytes) || passes_unseen(bytes)) return TAILBACK_REAL(calloc)(count, each);
-  return seen_calloc(count, each);
+  if (!__builtin_mul_overflow(count, each, &bytes) && !passes_unseen(bytes)) [[unlikely]] return seen_calloc(count, each);
+  const auto known = TAILBACK_KNOWN(calloc);
+  return known ? known(count, each) : first_calloc(count, each);
 }
 
 TAILBACK_HOOK void* realloc(void* block, std::size_t bytes) {
-  if (!may_be_known(block) && passes_unseen(bytes)) return TAILBACK_REAL(realloc)(block, bytes);
-  return seen_realloc(block, bytes);
+  if (may_be_known(block) || !passes_unseen(bytes)) [[unlikely]] return seen_realloc(block, bytes);
+  const auto known = TAILBACK_KNOWN(realloc);
+  return known ? known(block, bytes) : first_realloc(block, bytes);
 }
 
 TAILBACK_HOOK void* memalign(std::size_t alignment, std::size_t bytes) {

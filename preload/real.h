@@ -91,7 +91,7 @@ void _ZdaPvSt11align_val_tRKSt9nothrow_t(void* block, std::size_t alignment, con
 
 namespace tailback::real {
 
-#define HOOK(name) extern decltype(&::name) name##_;
+#define HOOK(name) extern __attribute__((visibility("hidden"))) decltype(&::name) name##_;  // hidden: reached without a look at a table
 #include "preload/hooks.def"
 #undef HOOK
 
@@ -113,6 +113,10 @@ Function original(Function& kept, const char* name, std::uint32_t hash) {
 
 // The original of a hook.
 #define TAILBACK_REAL(name) ::tailback::real::original(::tailback::real::name##_, #name, std::integral_constant<std::uint32_t, ::tailback::real::gnu_hash(#name)>::value)
+
+// The same where it has been asked for before, else nullptr: for hooks whose instructions count. One that may have to ask keeps its arguments
+// in a frame of its own meanwhile; this one leaves that to another function.
+#define TAILBACK_KNOWN(name) __atomic_load_n(&::tailback::real::name##_, __ATOMIC_RELAXED)
 
 // A function that has no hook, found in the same way and only where it is called: what the library imports by its name, the loader
 // looks up in every process that starts.

@@ -181,7 +181,7 @@ struct FreeFilter {
   std::uint64_t mask;
   std::atomic<std::uint8_t>& slot(std::uint64_t address) const { return bytes[(address >> 4 ^ address >> 19) & mask]; }
 };
-extern FreeFilter free_filter;
+extern __attribute__((visibility("hidden"))) FreeFilter free_filter;
 
 inline bool may_be_known(const void* block) { return free_filter.slot(reinterpret_cast<std::uint64_t>(block)).load(std::memory_order_relaxed) != 0; }
 

@@ -43,6 +43,7 @@ void reset(ThreadBlock& block) {
   block.announced = false;
   block.written_cpu_ns = 0;
   block.written_name[0] = 0;
+  block.last_stack = 0;
   block.handle = 0;
   block.locks = {};
   block.calls.blocked_call = Call::none;

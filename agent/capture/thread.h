@@ -63,10 +63,12 @@ struct ThreadBlock {
   ThreadCounters last;  // final figures once ended
   char name[16];
 
-  // Of the engine: which records of this thread are in the dump, and the state last written.
+  // Of the engine: which records of this thread are in the dump, the state last written, the sample drained last.
   bool announced;
   std::uint64_t written_cpu_ns;
   char written_name[16];
+  StackId last_stack;  // of its last sample; 0: none so far
+  std::uint64_t last_sample_ns;
 
   WalkCache* handler_cache;  // two contexts that may interrupt each other
   WalkCache* hook_cache;

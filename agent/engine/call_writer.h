@@ -25,6 +25,8 @@ class CallWriter {
   void groups(std::uint64_t now_ns);
   // What a thread is inside of now, when it is inside of anything.
   void pending(const capture::ThreadBlock& block, std::uint64_t now_ns);
+  // After this the endpoint that a call works on is in the dump.
+  void write_endpoint(trace::Call call, std::uint64_t object);
   // What was said on the connections of each endpoint.
   void turns(std::uint64_t now_ns);
 
@@ -41,7 +43,6 @@ class CallWriter {
   void channel(capture::ChannelSums& sums, std::uint64_t thread);
   void stack(capture::StackSums& sums, std::uint64_t thread);
   void event(const capture::CallEvent& event, std::uint64_t thread);
-  void write_endpoint(trace::Call call, std::uint64_t object);
   void set_interval(std::uint64_t begin_ns, std::uint64_t end_ns) { interval_begin_ = begin_ns < end_ns ? begin_ns : end_ns, interval_end_ = end_ns; }
   void announce_window(std::uint64_t now_ns);
   void write_turns(std::uint64_t id, capture::Turns& turns);

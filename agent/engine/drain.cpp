@@ -54,14 +54,21 @@ void Drain::calls(ThreadBlock& block, bool all, std::uint64_t now_ns) {
 void Drain::all_calls(bool all, std::uint64_t now_ns) {
   const std::uint32_t slots = threads_->slots();
   for (std::uint32_t slot = 0; slot < slots; ++slot) {
-    ThreadBlock* block = threads_->at(slot);
-    if (!block) continue;
-    calls(*block, all, now_ns);
-    if (all && block->announced && block->state.load(std::memory_order_acquire) == ThreadState::live) calls_->pending(*block, now_ns);
+    if (ThreadBlock* block = threads_->at(slot)) calls(*block, all, now_ns);
   }
-  if (all) calls_->groups(now_ns);
+  if (all) {
+    pending_calls(now_ns);
+    calls_->groups(now_ns);
+  }
   calls_->turns(now_ns);
   calls_->advance(now_ns);
+}
+
+void Drain::pending_calls(std::uint64_t now_ns) {
+  for (std::uint32_t slot = 0; slot < threads_->slots(); ++slot) {
+    const ThreadBlock* block = threads_->at(slot);
+    if (block && block->announced && block->state.load(std::memory_order_acquire) == ThreadState::live) calls_->pending(*block, now_ns);
+  }
 }
 
 void Drain::announce(ThreadBlock& block) {
@@ -85,6 +92,8 @@ void Drain::announce(ThreadBlock& block) {
 void Drain::sample(ThreadBlock& block, const Sample& sample, bool singly) {
   announce(block);
   stacks_->write(sample.stack);
+  block.last_stack = sample.stack;
+  block.last_sample_ns = sample.t;
   ++samples_;
   if (!singly) {
     if (!aggregate_->add(block.id, sample.stack, sample.lock, sample.weight_ns)) {

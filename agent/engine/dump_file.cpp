@@ -152,6 +152,17 @@ void DumpFile::tell_deadlocks(std::uint32_t count) {
   if (file_) store_release(reinterpret_cast<trace::FileHeader*>(file_)->deadlocks, count);
 }
 
+std::uint32_t DumpFile::requested(trace::RequestKind kind) const {
+  if (state_ == DumpState::closed) return 0;
+  auto& request = reinterpret_cast<trace::FileHeader*>(file_)->requests[static_cast<std::uint32_t>(kind)];
+  const std::uint32_t wanted = std::atomic_ref(request.wanted).load(std::memory_order_acquire);
+  return wanted == request.done ? 0 : wanted;
+}
+
+void DumpFile::answer(trace::RequestKind kind, std::uint32_t number) {
+  if (file_) store_release(reinterpret_cast<trace::FileHeader*>(file_)->requests[static_cast<std::uint32_t>(kind)].done, number);
+}
+
 void DumpFile::finish() {
   if (state_ == DumpState::closed) return;
   if (state_ == DumpState::open) seal();  // a full dump's last block is sealed already

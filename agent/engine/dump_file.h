@@ -38,6 +38,10 @@ class DumpFile {
   // Into the header: so many deadlocks are among the records.
   void tell_deadlocks(std::uint32_t count);
 
+  // What somebody asks of the agent: the number to answer with, once it is done; 0 nothing.
+  std::uint32_t requested(trace::RequestKind kind) const;
+  void answer(trace::RequestKind kind, std::uint32_t number);
+
   // Marks the end of the recording in order, seals, and cuts the file to its used length (through the path, checked to be
   // the same file). The mapping stays: nothing that still runs may fault.
   void finish();

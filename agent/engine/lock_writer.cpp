@@ -34,6 +34,14 @@ std::uint64_t owner_of_mutex(std::uint64_t mutex) {
   return capture::sys::process_vm_readv(capture::sys::getpid(), &local, 1, &remote, 1) == static_cast<long>(sizeof words) ? words[2] : 0;
 }
 
+// Whether a thread has what such a call on `object` waits for. `owner_tid`: whom the mutex itself names, 0 nobody.
+bool has(const ThreadBlock& block, Call call, std::uint64_t object, std::uint64_t owner_tid) {
+  if (call == Call::thread_join) return block.handle == object;
+  if (owner_tid) return static_cast<std::uint64_t>(block.tid) == owner_tid;
+  const HeldLock* held = held_by(block, object);
+  return held && (call != Call::rwlock_rdlock || held->call != Call::rwlock_rdlock);  // readers let readers in
+}
+
 }  // namespace
 
 bool LockWriter::Rings::contains(std::uint64_t signature) const {
@@ -95,12 +103,16 @@ void LockWriter::gather() {
   }
 }
 
-// `owner_tid`: whom the mutex itself names, 0 nobody.
-bool LockWriter::is_owner(const Waiting& owner, const Waiting& waiting, std::uint64_t owner_tid) const {
-  if (waiting.call == Call::thread_join) return owner.block->handle == waiting.object;
-  if (owner_tid) return static_cast<std::uint64_t>(owner.block->tid) == owner_tid;
-  const HeldLock* held = held_by(*owner.block, waiting.object);
-  return held && (waiting.call != Call::rwlock_rdlock || held->call != Call::rwlock_rdlock);  // readers let readers in
+LockWriter::Owner LockWriter::owner_of(Call call, std::uint64_t object) const {
+  if (!waits_for_an_owner(call)) return {};
+  const std::uint64_t owner_tid = call == Call::mutex_lock ? owner_of_mutex(object) : 0;
+  for (std::uint32_t slot = 0; slot < threads_->slots(); ++slot) {
+    ThreadBlock* block = threads_->at(slot);
+    if (!block || block->state.load(std::memory_order_acquire) != ThreadState::live || !has(*block, call, object, owner_tid)) continue;
+    const HeldLock* held = held_by(*block, object);
+    return {block, held ? capture::place_of(*held) : 0};
+  }
+  return {};
 }
 
 void LockWriter::walk(std::uint32_t from, std::uint32_t depth, std::uint64_t now_ns) {
@@ -109,7 +121,7 @@ void LockWriter::walk(std::uint32_t from, std::uint32_t depth, std::uint64_t now
   path_[depth] = from;
   const std::uint64_t owner_tid = waiting.call == Call::mutex_lock ? owner_of_mutex(waiting.object) : 0;
   for (std::uint32_t next = 0; next < waiting_count_; ++next) {
-    if (!is_owner(waiting_[next], waiting, owner_tid)) continue;
+    if (!has(*waiting_[next].block, waiting.call, waiting.object, owner_tid)) continue;
     if (!waiting_[next].seen) {
       walk(next, depth + 1, now_ns);
     } else if (waiting_[next].in_path) {

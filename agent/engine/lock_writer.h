@@ -22,6 +22,13 @@ class LockWriter {
   void orders();
   void look_for_deadlocks(std::uint64_t now_ns);
 
+  // The thread that has what such a call on `object` waits for.
+  struct Owner {
+    capture::ThreadBlock* block = nullptr;  // null: nobody, or it cannot be known
+    capture::StackId taken_at = 0;          // 0 not known
+  };
+  Owner owner_of(trace::Call call, std::uint64_t object) const;
+
  private:
   struct Waiting {
     capture::ThreadBlock* block;
@@ -38,7 +45,6 @@ class LockWriter {
   };
 
   void gather();
-  bool is_owner(const Waiting& owner, const Waiting& waiting, std::uint64_t owner_tid) const;
   void walk(std::uint32_t from, std::uint32_t depth, std::uint64_t now_ns);
   void found_ring(std::uint32_t begin, std::uint32_t end, std::uint64_t now_ns);
   void write_ring(std::uint32_t begin, std::uint32_t end, std::uint64_t now_ns);

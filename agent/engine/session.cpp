@@ -110,6 +110,7 @@ bool Session::init_tables() {
 }
 
 bool Session::init_calls() {
+  looker_.init(threads_, unwinder, stack_writer_, drain_, dump_);
   char clocksource[64];
   const auto source = read_kernel_file("/sys/devices/system/clocksource/clocksource0/current_clocksource", clocksource, sizeof clocksource);
   capture::tick_clock.init(source == "tsc\n");
@@ -329,18 +330,13 @@ void Session::write_last_records(EndReason reason, std::uint64_t status) {
   if (was_full) dump_.append(trace::Note{now, "the dump reached its size limit (--max-size) or the disk was full: recording stopped early"});
   drain_.all_threads(!helper.running() && alone_until_ns_ == 0);
   if (options_.io) drain_.all_calls(true, now);
-  allocation_writer_.write_all(now);
+  write_sums(now);
   if (last_allocator_state_.t) dump_.append(last_allocator_state_);
   if (leak_scan_.t) allocation_writer_.write_leaks(now, leak_scan_, leaks_);
-  thread_sampler_.sample_all(now);
-  drain_.flush(now);
-  drain_.write_groups(now);
-  lock_writer_.orders();
   if (alone_until_ns_ == 0) dump_.append(trace::DetailWindow{0, now, 2, {}});
   else detail_.close_windows(dump_, now);
   stack_writer_.write_unloads(now);
   if (stack_writer_.take_unknown_code()) write_executable_mappings(dump_);
-  system_sampler_.sample(dump_, now, live_threads());
   governor_.write(dump_, now, cost());
   if (allocations.lost()) dump_.append(trace::Loss{now, "allocations", allocations.lost()});
   if (capture::lock_orders.lost()) dump_.append(trace::Loss{now, "pairs of locks", capture::lock_orders.lost()});

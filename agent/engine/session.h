@@ -28,6 +28,7 @@
 #include "agent/engine/overhead.h"
 #include "agent/engine/sampler_system.h"
 #include "agent/engine/sampler_threads.h"
+#include "agent/engine/thread_look.h"
 
 namespace tailback::engine {
 
@@ -49,6 +50,7 @@ struct RecordingParts {
   CallWriter call_writer;
   LockWriter lock_writer;
   SystemSampler system_sampler;
+  ThreadLooker looker;
   char executable[4096] = {};
   char folder[4096] = {};  // current folder at the start, for a relative output
 };
@@ -146,6 +148,9 @@ class Session {
   void drain(std::uint64_t now_ns);
   void write_calls(capture::ThreadBlock& thread, std::uint64_t end_ticks);
   void every_second(std::uint64_t now_ns);
+  void serve_requests(std::uint64_t now_ns);
+  void write_sums(std::uint64_t now_ns);
+  bool end_when_due(std::uint64_t now_ns);
   // The heap (agent/engine/heap_end.cpp).
   void ask_in_hook(capture::ThreadBlock& thread, std::uint64_t end_ticks);
   bool ask_the_allocator(std::uint64_t now_ns, std::uint64_t most_ns, trace::AllocatorState& state);
@@ -170,6 +175,7 @@ class Session {
   Detail detail_;
   CallWriter& call_writer_ = recording_parts.call_writer;
   LockWriter& lock_writer_ = recording_parts.lock_writer;
+  ThreadLooker& looker_ = recording_parts.looker;
   AllocationWriter allocation_writer_;
   Drain drain_;
   ThreadSampler thread_sampler_;

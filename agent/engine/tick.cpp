@@ -30,6 +30,8 @@ void Session::after_sample(ThreadBlock& thread) {
     }
     if (now - last_second_ns_ >= kSecondNs) every_second(now);
     else allocation_writer_.write_young(now);
+    serve_requests(now);
+    end_when_due(now);
   }
   lock_->unlock();
 }
@@ -46,6 +48,8 @@ void Session::write_calls(ThreadBlock& thread, std::uint64_t end_ticks) {
     thread_sampler_.sample(now, started_ns_, kThreadBudgetNs);
     if (now - last_second_ns_ >= kSecondNs) every_second(now);
     else allocation_writer_.write_young(now);
+    serve_requests(now);
+    end_when_due(now);
   }
   lock_->unlock();
 }
@@ -67,13 +71,9 @@ bool Session::tick() {
     else allocation_writer_.write_young(now);
   }
   last_tick_ns_ = now;
-  const bool over = options_.duration_ns && now >= options_.delay_ns + options_.duration_ns;
+  serve_requests(now);
+  const bool over = end_when_due(now);
   const bool deserted = main_left_ && live_threads() == 0;
-  if (over) {
-    master_->store(0, std::memory_order_release);
-    followed_ = false;
-    write_last_records(EndReason::duration, 0);
-  }
   lock_->unlock();
   if (!over && !deserted) ask_while_running();
   return !over && !deserted;
@@ -107,6 +107,43 @@ void Session::every_second(std::uint64_t now_ns) {
     capture::sampling.period_ns.store(period);
     rearm_all();
   }
+}
+
+// What is summed up in memory, into the dump.
+void Session::write_sums(std::uint64_t now_ns) {
+  allocation_writer_.write_all(now_ns);
+  thread_sampler_.sample_all(now_ns);
+  drain_.flush(now_ns);
+  drain_.write_groups(now_ns);
+  lock_writer_.orders();
+  system_sampler_.sample(dump_, now_ns, live_threads());
+}
+
+// What somebody else asks of this process (agent/trace/layout.h). Behind a drain.
+void Session::serve_requests(std::uint64_t now_ns) {
+  if (const std::uint32_t number = dump_.requested(trace::RequestKind::flush)) {
+    write_sums(now_ns);
+    if (options_.io) drain_.pending_calls(now_ns);
+    dump_.answer(trace::RequestKind::flush, number);
+  }
+  if (const std::uint32_t number = dump_.requested(trace::RequestKind::look)) {
+    const bool locks = switches() & capture::kTimingLocks;
+    looker_.all_threads(number, started_ns_, now_ns, options_.io ? &call_writer_ : nullptr, locks ? &lock_writer_ : nullptr);
+    dump_.answer(trace::RequestKind::look, number);
+  }
+}
+
+// Whether the recording ends now, though the process goes on.
+bool Session::end_when_due(std::uint64_t now_ns) {
+  const std::uint32_t asked = dump_.requested(trace::RequestKind::stop);
+  const bool over = options_.duration_ns && now_ns >= options_.delay_ns + options_.duration_ns;
+  if (!asked && !over) return false;
+  master_->store(0, std::memory_order_release);
+  followed_ = false;
+  disarm_all();
+  write_last_records(asked ? EndReason::stopped : EndReason::duration, 0);
+  dump_.answer(trace::RequestKind::stop, asked);
+  return true;
 }
 
 // Timers of all live threads, after a change of the period or at the end of the delay.

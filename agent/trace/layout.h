@@ -20,6 +20,20 @@ inline constexpr std::uint32_t kBlockBytes = 64 * 1024;
 inline constexpr std::uint32_t kBlockMagic = 0x4b4c4254;  // "TBLK"
 inline constexpr std::uint32_t kMaxStringBytes = 8 * 1024;  // longer strings are cut by the writer
 
+// What whoever may write the dump of a live process can ask of the agent in it: he adds one to `wanted` of a request, in a mapping of his
+// own, and it has been served once `done` has come as far. No descriptor, no signal, nothing the program could close, see or miss.
+enum class RequestKind : std::uint32_t {
+  flush,  // all that is known goes to the dump
+  look,   // a thread_look record for each live thread
+  stop,   // the recording ends, as after --duration
+};
+inline constexpr std::uint32_t kRequestKinds = 3;
+
+struct Request {
+  std::uint32_t wanted;  // of whoever asks
+  std::uint32_t done;    // of the agent
+};
+
 struct FileHeader {
   char magic[8];
   std::uint16_t version;
@@ -31,8 +45,9 @@ struct FileHeader {
   std::uint64_t used_bytes;    // end of the last block begun; bytes behind it mean nothing
   std::uint32_t state;         // FileState
   std::uint32_t deadlocks;     // found so far, for whoever watches the file while it grows
+  Request requests[kRequestKinds];
 };
-static_assert(sizeof(FileHeader) == 48);
+static_assert(sizeof(FileHeader) == 72);
 
 enum class FileState : std::uint32_t { recording = 0, ended = 1 };
 

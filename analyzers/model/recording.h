@@ -13,6 +13,7 @@
 #include "analyzers/model/allocation_tables.h"
 #include "analyzers/model/call_tables.h"
 #include "analyzers/model/lock_tables.h"
+#include "analyzers/model/look_tables.h"
 
 namespace tailback::analyzers {
 
@@ -123,6 +124,7 @@ struct Recording {
   std::vector<trace::CgroupState> cgroup;
   CallTables calls;                              // waiting and I/O
   LockTables locks;
+  LookTable look;                                // of the last time that somebody asked
   AllocationTables allocations;                  // the heap
 
   std::uint64_t duration_ns = 0;                 // from start to the last time seen in any record

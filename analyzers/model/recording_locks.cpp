@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The records about locks: what cannot be is left out, the rest sorted into tables.
+// The records about locks and about threads that were looked at: what cannot be is left out, the rest sorted into tables.
 #include <algorithm>
 #include <limits>
 
@@ -10,7 +10,7 @@ namespace tailback::analyzers {
 namespace {
 
 constexpr std::uint64_t kLatestTime = std::uint64_t{1} << 61;  // as for all records: later times are damage
-constexpr std::size_t kMostLockRows = 200'000, kMostOrders = 50'000, kMostDeadlocks = 100, kMostMembers = 1000;
+constexpr std::size_t kMostLockRows = 200'000, kMostOrders = 50'000, kMostDeadlocks = 100, kMostMembers = 1000, kMostLooks = 50'000;
 constexpr std::uint64_t kMost32 = std::numeric_limits<std::uint32_t>::max();
 
 trace::Call call_of(std::uint64_t number) { return static_cast<trace::Call>(std::min<std::uint64_t>(number, 0xffff)); }
@@ -50,6 +50,21 @@ void RecordingReader::operator()(const trace::Deadlock& event) {
   if (members.size() >= kMostMembers) return ignore();
   members.push_back({static_cast<ThreadId>(event.thread), call_of(event.call), event.object, std::min(event.since, certain), stack_of(event.stack),
                      static_cast<ThreadId>(event.owner), stack_of(event.owner_stack)});
+}
+
+void RecordingReader::operator()(const trace::ThreadLook& event) {
+  if (event.t >= kLatestTime || event.thread > kMost32 || event.owner > kMost32) return ignore();
+  saw(event.t);
+  if (event.request != out_.look.request) out_.look = {event.request, event.t, {}};
+  if (out_.look.threads.size() >= kMostLooks) return ignore();
+  out_.look.threads.push_back({static_cast<ThreadId>(event.thread), event.asleep != 0, call_of(event.call), event.object, std::min(event.since, event.t),
+                               stack_of(event.stack), std::min(event.stack_t, event.t), static_cast<ThreadId>(event.owner), stack_of(event.owner_stack), {}});
+}
+
+void RecordingReader::operator()(const trace::HeldLock& event) {
+  auto& threads = out_.look.threads;
+  if (threads.empty() || event.request != out_.look.request || event.thread != threads.back().thread || threads.back().held.size() >= kMostMembers) return ignore();
+  threads.back().held.push_back({call_of(event.call), event.object, std::min(event.since, out_.look.t), stack_of(event.stack)});
 }
 
 }  // namespace tailback::analyzers

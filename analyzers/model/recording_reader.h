@@ -76,6 +76,8 @@ class RecordingReader {
   void operator()(const trace::LeakedSite& event);
   void operator()(const trace::LockOrder& event);
   void operator()(const trace::Deadlock& event);
+  void operator()(const trace::ThreadLook& event);
+  void operator()(const trace::HeldLock& event);
 
   // Sorts and joins what needs all records. Call once, after the last event.
   void finish();
