@@ -124,10 +124,6 @@ const EndpointRow& endpoint_of(const Model& model, const CallSite& site) {
   return endpoints[on_endpoint ? site.key.object : 0];
 }
 
-std::string endpoint_name(const EndpointRow& endpoint) {
-  return endpoint.name.empty() ? fmt::format("({} without a name)", trace::name_of(endpoint.kind)) : endpoint.name;
-}
-
 std::string in_function(const Frame& culprit) { return culprit.function.empty() ? "" : " in " + culprit.function; }
 
 std::vector<StackEvidence> blocked_stacks(const Model& model, const CallPlace& place, std::size_t most) {

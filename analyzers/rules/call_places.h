@@ -39,7 +39,6 @@ double sampled_inside(const Model& model, const CallPlace& place);
 Frame where_they_meet(const Model& model, StackId stack, StackId other);
 
 const EndpointRow& endpoint_of(const Model& model, const CallSite& site);  // an empty one when it works on none
-std::string endpoint_name(const EndpointRow& endpoint);                    // never empty
 // "in write_record" or, without a known place, "".
 std::string in_function(const Frame& culprit);
 std::vector<StackEvidence> blocked_stacks(const Model& model, const CallPlace& place, std::size_t most);

@@ -27,11 +27,6 @@ double part_of_hold(const Lock& lock, double seconds) {
 
 }  // namespace
 
-std::string lock_name(const Model& model, std::uint64_t address, trace::Call kind) {
-  const std::string symbol = model.symbols->data_symbol(address);
-  return symbol.empty() ? kind_of_lock(kind) : fmt::format("{} {}", kind_of_lock(kind), symbol);
-}
-
 std::string exact_label(const Model& model, ThreadId thread) {
   const auto* row = model.recording.threads.find(thread);
   if (!row) return fmt::format("thread {}", thread);

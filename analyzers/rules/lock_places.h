@@ -9,9 +9,7 @@
 
 namespace tailback::analyzers {
 
-// "mutex Registry::lock_" where it has a symbol, else "mutex".
 std::string lock_name(const Model& model, const Lock& lock);
-std::string lock_name(const Model& model, std::uint64_t address, trace::Call kind);
 // "0x7f...", with the module it lies in when it is in none's symbols.
 Evidence lock_evidence(const Model& model, std::uint64_t address);
 

@@ -6,6 +6,7 @@
 
 #include "analyzers/finding.h"
 #include "analyzers/model/model.h"
+#include "analyzers/model/object_names.h"
 #include "analyzers/model/own_frame.h"
 
 namespace tailback::analyzers {

@@ -2,10 +2,12 @@
 """Reads a dump without tailback: an independent decoder of docs/trace_format.md, for judging what the analysis says.
 The fields come from the schema itself (agent/trace/events.def); nothing else is shared with the product's reader."""
 import collections
+import mmap
 import os
 import re
 import struct
 import subprocess
+import time
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 HEADER_BYTES, BLOCK_BYTES = 4096, 64 * 1024
@@ -93,6 +95,34 @@ def tables(path):
     for name, record in records(path):
         result[name].append(record)
     return result
+
+
+REQUESTS_AT, REQUESTS = 48, ("flush", "look", "stop")  # in the header: pairs of (wanted, done)
+
+
+def asked(path, request, timeout=5):
+    """Asks the agent that writes the dump for something, as agent/trace/layout.h says; the number of the answered request."""
+    at = REQUESTS_AT + 8 * REQUESTS.index(request)
+    with open(path, "r+b") as dump, mmap.mmap(dump.fileno(), HEADER_BYTES) as header:
+        wanted = struct.unpack_from("<I", header, at)[0] + 1
+        struct.pack_into("<I", header, at, wanted)
+        end = time.monotonic() + timeout
+        while struct.unpack_from("<I", header, at + 4)[0] != wanted:
+            if time.monotonic() > end:
+                raise AssertionError(f"no answer to {request} within {timeout} s")
+            time.sleep(0.01)
+        return wanted
+
+
+def frames_of(table, stack):
+    """(frames, whether those beyond are unknown) of a stack."""
+    nodes = {node["id"]: node for node in table["stack_node"]}
+    depth, cut, node = 0, False, nodes.get(stack)
+    while node is not None:
+        cut |= node["kind"] == FRAME_UNKNOWN_BEYOND
+        depth += node["kind"] == FRAME_CODE
+        node = nodes.get(node["parent"])
+    return depth, cut
 
 
 class CompleteShare:

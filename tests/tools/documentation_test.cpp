@@ -61,6 +61,8 @@ TEST(Documentation, ManualAndCompletionsKnowTheOptions) {
   } commands[] = {{"record", "record | run) echo", "recording=("},
                   {"report", "report) echo", "reporting=("},
                   {"export", "export) echo", "exporting=("},
+                  {"stop", "stop) echo", "stopping=("},
+                  {"dump", "dump) echo", "dumping=("},
                   {"doctor", "doctor) echo", "examining=("}};
   for (const auto& [command, bash_part, zsh_part] : commands) {
     SCOPED_TRACE(command);

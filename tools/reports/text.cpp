@@ -51,7 +51,7 @@ std::string command_line(const Target& target) {
 }
 
 std::string how_it_ended(const Target& target) {
-  if (!target.complete) return "recording cut short";
+  if (!target.complete) return "recording goes on, or was cut short";
   if (!target.exit_status) return "";
   return *target.exit_status > 128 ? fmt::format("killed by signal {}", *target.exit_status - 128)
                                    : fmt::format("exit status {}", *target.exit_status);

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/live/agent_channel.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <thread>
+#include <utility>
+
+#include "tools/command.h"
+
+namespace tailback::tools {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds kLook{5}, kPatience{2000}, kPatienceWithOne{150};  // the agent's thread looks four times a second
+
+// A mapping that may be a dump: a file mapped shared from its begin on, which may be written.
+struct Mapped {
+  std::string range, path;
+  dev_t device = 0;
+  ino_t inode = 0;
+};
+
+std::optional<Mapped> candidate(const std::string& line) {
+  std::istringstream words(line);
+  std::string range, rights, offset, device;
+  Mapped mapped;
+  words >> mapped.range >> rights >> offset >> device >> mapped.inode >> std::ws;
+  std::getline(words, mapped.path);
+  if (rights != "rw-s" || offset.find_first_not_of('0') != std::string::npos || !mapped.path.starts_with('/')) return std::nullopt;
+  const auto colon = device.find(':');
+  if (colon == std::string::npos) return std::nullopt;
+  mapped.device = makedev(std::stoul(device.substr(0, colon), nullptr, 16), std::stoul(device.substr(colon + 1), nullptr, 16));
+  return mapped;
+}
+
+// The file by a path of this process: the same path, or, from another root folder, through the kernel's link to it.
+std::string reachable(pid_t pid, const Mapped& mapped) {
+  struct stat status {};
+  const auto is_it = [&](const std::string& path) { return ::stat(path.c_str(), &status) == 0 && status.st_ino == mapped.inode; };
+  for (const std::string& path : {mapped.path, fmt::format("/proc/{}/root{}", pid, mapped.path), fmt::format("/proc/{}/map_files/{}", pid, mapped.range)})
+    if (is_it(path)) return path;
+  return {};
+}
+
+// The pid as the process itself knows it, which its dump holds: the last of those in nested namespaces.
+std::uint32_t own_pid(pid_t pid) {
+  std::ifstream status(fmt::format("/proc/{}/status", pid));
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with("NSpid:")) return static_cast<std::uint32_t>(std::stoul(line.substr(line.find_last_of("\t ") + 1)));
+  return static_cast<std::uint32_t>(pid);
+}
+
+// The header in a mapping; nullptr: the file is no dump of this process.
+trace::FileHeader* map_header(const std::string& path, std::uint32_t pid, int& error) {
+  const int file = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  if (file < 0) return error = errno, nullptr;
+  void* at = ::mmap(nullptr, trace::kHeaderBytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+  struct stat status {};
+  const bool whole = ::fstat(file, &status) == 0 && status.st_size >= static_cast<off_t>(trace::kHeaderBytes);
+  ::close(file);
+  if (at == MAP_FAILED) return nullptr;
+  auto* header = static_cast<trace::FileHeader*>(at);
+  if (whole && std::memcmp(header->magic, trace::kMagic, sizeof header->magic) == 0 && header->version == trace::kVersion && header->pid == pid) return header;
+  ::munmap(at, trace::kHeaderBytes);
+  return nullptr;
+}
+
+std::ifstream memory_map(pid_t pid) {
+  const std::string path = fmt::format("/proc/{}/maps", pid);
+  std::ifstream maps(path);
+  if (maps) return maps;
+  if (errno == ENOENT) throw Failure(kFailed, fmt::format("there is no process {}; 'ps -e' lists those there are", pid));
+  throw Failure(kFailed, fmt::format("process {} cannot be looked at: {}; run this as the user who started it, or as root", pid, std::strerror(errno)));
+}
+
+std::size_t threads_of(pid_t pid) {
+  std::error_code error;
+  std::size_t count = 0;
+  for (std::filesystem::directory_iterator at(fmt::format("/proc/{}/task", pid), error), end; !error && at != end; at.increment(error)) ++count;
+  return count;
+}
+
+}  // namespace
+
+std::optional<AgentChannel> AgentChannel::to(pid_t pid) {
+  std::ifstream maps = memory_map(pid);
+  const std::uint32_t known_as = own_pid(pid);
+  std::string refused;
+  int error = 0;
+  for (std::string line; std::getline(maps, line);) {
+    const std::optional<Mapped> mapped = candidate(line);
+    if (!mapped) continue;
+    const std::string path = reachable(pid, *mapped);
+    if (path.empty()) continue;
+    error = 0;
+    if (trace::FileHeader* header = map_header(path, known_as, error)) return AgentChannel(pid, path, header);
+    if (error && path.find(".tbk") != std::string::npos) refused = fmt::format("{}: {}", path, std::strerror(error));
+  }
+  if (!refused.empty())
+    throw Failure(kFailed, fmt::format("the dump of process {} cannot be written: {}; run this as the user who started the recording, or as root", pid, refused));
+  return std::nullopt;
+}
+
+pid_t process_id(const std::string& text) {
+  pid_t pid = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), pid);
+  if (error != std::errc() || end != text.data() + text.size() || pid <= 0)
+    throw Failure(kWrongUsage, fmt::format("'{}' is no process id; it takes the number of a process, as 'pgrep -a NAME' prints it", text));
+  return pid;
+}
+
+AgentChannel recorded(pid_t pid) {
+  if (auto agent = AgentChannel::to(pid)) return std::move(*agent);
+  throw Failure(kFailed, fmt::format("process {} is not being recorded, or has not done anything worth a dump yet; start it by 'tailback record'", pid));
+}
+
+AgentChannel::AgentChannel(AgentChannel&& other) noexcept
+    : pid_(other.pid_), dump_(std::move(other.dump_)), header_(std::exchange(other.header_, nullptr)) {}
+
+AgentChannel::~AgentChannel() {
+  if (header_) ::munmap(header_, trace::kHeaderBytes);
+}
+
+bool AgentChannel::ended() const {
+  return std::atomic_ref(header_->state).load(std::memory_order_acquire) == static_cast<std::uint32_t>(trace::FileState::ended);
+}
+
+milliseconds AgentChannel::patience() const { return threads_of(pid_) > 1 ? kPatience : kPatienceWithOne; }
+
+std::optional<std::uint32_t> AgentChannel::ask(trace::RequestKind kind) {
+  trace::Request& request = header_->requests[static_cast<std::uint32_t>(kind)];
+  const std::uint32_t number = std::atomic_ref(request.wanted).fetch_add(1, std::memory_order_acq_rel) + 1;
+  const auto end = std::chrono::steady_clock::now() + patience();
+  while (std::chrono::steady_clock::now() < end && !ended()) {
+    const std::uint32_t done = std::atomic_ref(request.done).load(std::memory_order_acquire);
+    if (static_cast<std::int32_t>(done - number) >= 0) return done;
+    std::this_thread::sleep_for(kLook);
+  }
+  return std::nullopt;
+}
+
+}  // namespace tailback::tools
