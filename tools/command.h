@@ -41,6 +41,7 @@ struct Subcommand {
 int cmd_record(const Arguments& arguments);
 int cmd_report(const Arguments& arguments);
 int cmd_export(const Arguments& arguments);
+int cmd_stacks(const Arguments& arguments);
 int cmd_stop(const Arguments& arguments);
 int cmd_dump(const Arguments& arguments);
 int cmd_doctor(const Arguments& arguments);

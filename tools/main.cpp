@@ -17,6 +17,7 @@ constexpr Subcommand kSubcommands[] = {
     {"record", "run", "run a program, record it, print ranked suggestions", cmd_record},
     {"report", nullptr, "analyse dumps: suggestions as text or JSON, or the raw records", cmd_report},
     {"export", nullptr, "write a dump as folded stacks or pprof", cmd_export},
+    {"stacks", nullptr, "what each thread of a live process does, and who holds up whom", cmd_stacks},
     {"stop", nullptr, "end the recording of a process that goes on", cmd_stop},
     {"dump", nullptr, "report on a recorded process while it goes on", cmd_dump},
     {"doctor", nullptr, "what this machine and a program allow, and what will be missing", cmd_doctor},

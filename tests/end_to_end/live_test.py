@@ -129,6 +129,82 @@ class LiveTest(Scratch):
                     self.assertFalse(cut, f"{build}: call {look['call']}, {depth} frames")
                     self.assertGreater(depth, BELOW, f"{build}: call {look['call']}")
 
+    def stacks_of(self, pid):
+        path = self.path(self.fresh_name())
+        done = tailback("stacks", "--json", path, str(pid))
+        self.assertEqual((done.status, done.stderr), (0, b""))
+        with open(path, encoding="utf-8") as file:
+            look = json.load(file)
+        self.assertEqual((look["schema"], look["pid"]), ("tailback.stacks/1", pid))
+        return look, done.stdout.decode()
+
+    @contextlib.contextmanager
+    def unrecorded(self, command, status=0):
+        with subprocess.Popen(command, cwd=self.folder, env=clean_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+            try:
+                time.sleep(1)
+                yield process, None
+                self.output = process.communicate(timeout=BOUND)[0]
+                self.assertEqual(process.returncode, status)
+            finally:
+                if process.poll() is None:
+                    process.kill()
+
+    def test_stacks_of_a_deadlock(self):
+        for through, start in (("the agent in it", self.recorded), ("ptrace", self.unrecorded)):
+            with self.subTest(through=through):
+                with start([program("deadlocks"), "pair"], status=-signal.SIGKILL) as (process, _):
+                    look, text = self.stacks_of(process.pid)
+                    process.kill()
+                self.assertEqual(look["through"], through)
+                (ring,) = look["deadlocks"]
+                threads = {thread["tid"]: thread for thread in look["threads"]}
+                self.assertEqual([threads[tid]["owner"] for tid in ring], [*ring[1:], ring[0]])
+                for tid in ring:
+                    self.assertIn("take_both", " ".join(frame["function"] for frame in threads[tid]["frames"]))
+                    self.assertIn("mutex", threads[tid]["object"])
+                self.assertEqual(threads[process.pid]["owner"], next(tid for tid in threads if tid != process.pid), "main joins the first")
+                self.assertIn("deadlock: 2 threads wait for each other", text)
+
+    def test_stacks_of_sleepers(self):
+        for through, start in (("the agent in it", self.recorded), ("ptrace", self.unrecorded)):
+            with self.subTest(through=through):
+                with start([program("sleepers"), "4"]) as (process, _):
+                    look, _ = self.stacks_of(process.pid)
+                self.assertEqual((self.output, look["through"], look["deadlocks"]), (b"done\n", through, []))
+                self.assertEqual([thread["stack_note"] for thread in look["threads"]], [""] * SLEEPERS)
+                functions = [[frame["function"].split("::")[-1] for frame in thread["frames"]] for thread in look["threads"]]
+                self.assertEqual([names.count("below") for names in functions], [BELOW] * SLEEPERS)
+                self.assertEqual([names[-1] for names in functions], ["_start"] + ["clone3"] * (SLEEPERS - 1))
+
+    def test_a_look_leaves_the_process_as_it_was(self):
+        """Stopped by ptrace again and again: it computes the same, and what was stopped stays stopped."""
+        with self.unrecorded(["/usr/bin/python3", "-c", ALONE, "4"]) as (process, _):
+            for _ in range(5):
+                self.assertEqual(self.stacks_of(process.pid)[0]["through"], "ptrace")
+            process.send_signal(signal.SIGSTOP)
+            time.sleep(0.2)
+            look, _ = self.stacks_of(process.pid)
+            self.assertEqual(look["threads"][0]["state"], "T")
+            self.assertTrue(look["threads"][0]["frames"])
+            time.sleep(0.2)
+            with open(f"/proc/{process.pid}/stat", encoding="ascii") as stat:
+                self.assertEqual(stat.read().rsplit(")", 1)[1].split()[0], "T")
+            process.send_signal(signal.SIGCONT)
+        self.assertEqual(self.output, b"done\n")
+
+    def test_signals_that_arrive_meanwhile_are_not_lost(self):
+        counting = ("import os, signal, sys, time\nread, write = os.pipe()\nos.set_blocking(write, False)\nsignal.set_wakeup_fd(write)\n"
+                    "signal.signal(signal.SIGRTMIN + 3, lambda *_: None)\nend = time.monotonic() + 4\nwhile time.monotonic() < end: pass\n"
+                    "print(len(os.read(read, 4096)))")  # a byte for each signal
+        with self.unrecorded(["/usr/bin/python3", "-c", counting]) as (process, _):
+            looking = subprocess.Popen([TAILBACK, "stacks", str(process.pid)], env=clean_environment(), stdout=subprocess.DEVNULL)
+            for _ in range(200):  # queued, each by itself
+                process.send_signal(signal.SIGRTMIN + 3)
+                time.sleep(0.001)
+            self.assertEqual(looking.wait(timeout=BOUND), 0)
+        self.assertEqual(self.output, b"200\n")
+
     def test_who_is_not_recorded(self):
         with subprocess.Popen(["/bin/sleep", "20"], env=clean_environment()) as sleeper:
             try:
@@ -137,6 +213,8 @@ class LiveTest(Scratch):
             finally:
                 sleeper.kill()
         done = tailback("dump", str(sleeper.pid))
+        self.assertEqual((done.status, b"there is no process" in done.stderr), (1, True), done.stderr)
+        done = tailback("stacks", str(sleeper.pid))
         self.assertEqual((done.status, b"there is no process" in done.stderr), (1, True), done.stderr)
         for wrong in ("no", "0", "-3", "4x"):
             self.assertEqual(tailback("stop", "--", wrong).status, 2, wrong)

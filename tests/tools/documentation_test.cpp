@@ -61,6 +61,7 @@ TEST(Documentation, ManualAndCompletionsKnowTheOptions) {
   } commands[] = {{"record", "record | run) echo", "recording=("},
                   {"report", "report) echo", "reporting=("},
                   {"export", "export) echo", "exporting=("},
+                  {"stacks", "stacks) echo", "looking=("},
                   {"stop", "stop) echo", "stopping=("},
                   {"dump", "dump) echo", "dumping=("},
                   {"doctor", "doctor) echo", "examining=("}};

@@ -5,6 +5,7 @@ _tailback_options() {
     record | run) echo "--output --frequency --alloc --alloc-interval --locks --io --duration --delay --follow-children --max-size --config --quiet --force --strict --help" ;;
     report) echo "--json --html --top --min-severity --rule --fail-on --thread --from --to --debug-dir --debuginfod --records --force --quiet --help" ;;
     export) echo "--format --kind --output --unit --by-thread --force --quiet --help" ;;
+    stacks) echo "--json --full --debug-dir --debuginfod --force --help" ;;
     stop) echo "--help" ;;
     dump) echo "--json --html --top --min-severity --rule --fail-on --thread --from --to --debug-dir --debuginfod --force --quiet --help" ;;
     doctor) echo "--json --force --help" ;;
@@ -28,7 +29,7 @@ _tailback_values() {
 _tailback() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]} values at
   if [ "$COMP_CWORD" -eq 1 ]; then
-    mapfile -t COMPREPLY < <(compgen -W "record run report export stop dump doctor help version --help --version" -- "$current")
+    mapfile -t COMPREPLY < <(compgen -W "record run report export stacks stop dump doctor help version --help --version" -- "$current")
     return
   fi
   if [ "$command" = record ] || [ "$command" = run ]; then
@@ -51,8 +52,8 @@ _tailback() {
   elif [[ $current == -* ]]; then
     mapfile -t COMPREPLY < <(compgen -W "$(_tailback_options "$command")" -- "$current")
   elif [ "$command" = help ]; then
-    mapfile -t COMPREPLY < <(compgen -W "record report export stop dump doctor" -- "$current")
-  elif [ "$command" = stop ] || [ "$command" = dump ]; then
+    mapfile -t COMPREPLY < <(compgen -W "record report export stacks stop dump doctor" -- "$current")
+  elif [ "$command" = stacks ] || [ "$command" = stop ] || [ "$command" = dump ]; then
     mapfile -t COMPREPLY < <(compgen -W "$(ps -u "$(id -u)" -o pid= | tr -d ' ')" -- "$current")
   elif [ "$command" = record ] || [ "$command" = run ] || [ "$command" = doctor ]; then
     mapfile -t COMPREPLY < <(compgen -c -- "$current"; compgen -f -- "$current")

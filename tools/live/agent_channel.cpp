@@ -12,13 +12,13 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <thread>
 #include <utility>
 
 #include "tools/command.h"
+#include "tools/live/proc_threads.h"
 
 namespace tailback::tools {
 
@@ -59,10 +59,8 @@ std::string reachable(pid_t pid, const Mapped& mapped) {
 
 // The pid as the process itself knows it, which its dump holds: the last of those in nested namespaces.
 std::uint32_t own_pid(pid_t pid) {
-  std::ifstream status(fmt::format("/proc/{}/status", pid));
-  for (std::string line; std::getline(status, line);)
-    if (line.starts_with("NSpid:")) return static_cast<std::uint32_t>(std::stoul(line.substr(line.find_last_of("\t ") + 1)));
-  return static_cast<std::uint32_t>(pid);
+  const std::string pids = status_field(pid, "NSpid");
+  return pids.empty() ? static_cast<std::uint32_t>(pid) : static_cast<std::uint32_t>(std::stoul(pids.substr(pids.find_last_of("\t ") + 1)));
 }
 
 // The header in a mapping; nullptr: the file is no dump of this process.
@@ -86,13 +84,6 @@ std::ifstream memory_map(pid_t pid) {
   if (maps) return maps;
   if (errno == ENOENT) throw Failure(kFailed, fmt::format("there is no process {}; 'ps -e' lists those there are", pid));
   throw Failure(kFailed, fmt::format("process {} cannot be looked at: {}; run this as the user who started it, or as root", pid, std::strerror(errno)));
-}
-
-std::size_t threads_of(pid_t pid) {
-  std::error_code error;
-  std::size_t count = 0;
-  for (std::filesystem::directory_iterator at(fmt::format("/proc/{}/task", pid), error), end; !error && at != end; at.increment(error)) ++count;
-  return count;
 }
 
 }  // namespace
@@ -140,7 +131,7 @@ bool AgentChannel::ended() const {
   return std::atomic_ref(header_->state).load(std::memory_order_acquire) == static_cast<std::uint32_t>(trace::FileState::ended);
 }
 
-milliseconds AgentChannel::patience() const { return threads_of(pid_) > 1 ? kPatience : kPatienceWithOne; }
+milliseconds AgentChannel::patience() const { return threads_of(pid_).size() > 1 ? kPatience : kPatienceWithOne; }
 
 std::optional<std::uint32_t> AgentChannel::ask(trace::RequestKind kind) {
   trace::Request& request = header_->requests[static_cast<std::uint32_t>(kind)];

@@ -2,51 +2,28 @@
 #include "tools/reports/json.h"
 
 #include <cmath>
-#include <nlohmann/json.hpp>
 
-#include "tools/reports/format.h"
+#include "tools/reports/frame_json.h"
 
 namespace tailback::tools {
 
 namespace {
 
 using namespace analyzers;
-using Json = nlohmann::ordered_json;
 
 // JSON has no infinities; a figure that is none is 0, as one that was not measured.
 double number(double value) { return std::isfinite(value) ? value : 0.0; }
-std::string text(const std::string& value) { return valid_utf8(value); }
-
-Json texts(const std::vector<std::string>& values) {
-  Json array = Json::array();
-  for (const std::string& value : values) array.push_back(text(value));
-  return array;
-}
-
-Json frame_json(const Frame& frame) {
-  Json json = {{"function", text(frame.function)}, {"file", text(frame.file)}, {"line", frame.line},
-               {"module", text(frame.module)},     {"address", frame.address}, {"inlined", frame.inlined}};
-  if (!frame.full_name.empty() && frame.full_name != frame.function) json["full_name"] = text(frame.full_name);
-  return json;
-}
-
-Json frames_json(const std::vector<Frame>& frames) {
-  Json array = Json::array();
-  for (const Frame& frame : frames) array.push_back(frame_json(frame));
-  return array;
-}
-
 Json target_json(const Target& target) {
-  Json json = {{"command", texts(target.command)},
+  Json json = {{"command", json_texts(target.command)},
                {"pid", target.pid},
                {"exit_status", nullptr},
-               {"started_at", text(target.started_at)},
+               {"started_at", json_text(target.started_at)},
                {"duration_seconds", number(target.duration_seconds)},
                {"cpus", target.cpus},
-               {"hostname", text(target.hostname)},
+               {"hostname", json_text(target.hostname)},
                {"complete", target.complete}};
   if (target.exit_status) json["exit_status"] = *target.exit_status;
-  if (!target.source.empty()) json["source"] = text(target.source);
+  if (!target.source.empty()) json["source"] = json_text(target.source);
   return json;
 }
 
@@ -56,24 +33,24 @@ Json summary_json(const Summary& summary) {
           {"cpu_utilization", number(summary.cpu_utilization)},
           {"threads_peak", summary.threads_peak},
           {"rss_peak_bytes", summary.rss_peak_bytes},
-          {"health", text(summary.health)},
-          {"headline", text(summary.headline)}};
+          {"health", json_text(summary.health)},
+          {"headline", json_text(summary.headline)}};
 }
 
 Json gain_json(const Gain& gain) {
-  return {{"metric", text(gain.metric)},
+  return {{"metric", json_text(gain.metric)},
           {"fraction", number(gain.fraction)},
           {"low", number(gain.low)},
           {"high", number(gain.high)},
-          {"how", text(gain.how)}};
+          {"how", json_text(gain.how)}};
 }
 
 Json evidence_json(const std::vector<Evidence>& evidence) {
   Json array = Json::array();
   for (const Evidence& item : evidence) {
-    Json json = {{"label", text(item.label)}, {"value", nullptr}, {"unit", text(item.unit)}};
+    Json json = {{"label", json_text(item.label)}, {"value", nullptr}, {"unit", json_text(item.unit)}};
     if (const auto* words = std::get_if<std::string>(&item.value))
-      json["value"] = text(*words);
+      json["value"] = json_text(*words);
     else
       json["value"] = number(std::get<double>(item.value));
     array.push_back(std::move(json));
@@ -84,38 +61,38 @@ Json evidence_json(const std::vector<Evidence>& evidence) {
 Json stacks_json(const std::vector<StackEvidence>& stacks) {
   Json array = Json::array();
   for (const StackEvidence& stack : stacks)
-    array.push_back({{"role", text(stack.role)},
+    array.push_back({{"role", json_text(stack.role)},
                      {"weight", number(stack.weight)},
-                     {"unit", text(stack.unit)},
+                     {"unit", json_text(stack.unit)},
                      {"frames", frames_json(stack.frames)}});
   return array;
 }
 
 Json culprit_json(const Frame& frame) {
-  return {{"function", text(frame.function)}, {"file", text(frame.file)}, {"line", frame.line}, {"module", text(frame.module)}};
+  return {{"function", json_text(frame.function)}, {"file", json_text(frame.file)}, {"line", frame.line}, {"module", json_text(frame.module)}};
 }
 
 Json finding_json(const Finding& finding, std::size_t rank) {
   Json json = {{"rank", rank},
-               {"rule", text(finding.rule)},
+               {"rule", json_text(finding.rule)},
                {"category", to_string(finding.category)},
                {"severity", to_string(finding.severity)},
-               {"title", text(finding.title)},
+               {"title", json_text(finding.title)},
                {"confidence", number(finding.confidence)},
                {"gain", gain_json(finding.gain)},
                {"culprit", culprit_json(finding.culprit)}};
-  if (!finding.cause.empty()) json["cause"] = text(finding.cause);
+  if (!finding.cause.empty()) json["cause"] = json_text(finding.cause);
   json["evidence"] = evidence_json(finding.evidence);
   json["stacks"] = stacks_json(finding.stacks);
-  json["advice"] = texts(finding.advice);
-  json["verify"] = text(finding.verify);
+  json["advice"] = json_texts(finding.advice);
+  json["verify"] = json_text(finding.verify);
   return json;
 }
 
 Json waiting_json(const std::vector<WaitRow>& waiting) {
   Json array = Json::array();
   for (const WaitRow& row : waiting)
-    array.push_back({{"cause", text(row.cause)}, {"seconds", number(row.seconds)}, {"by_design_seconds", number(row.by_design_seconds)}});
+    array.push_back({{"cause", json_text(row.cause)}, {"seconds", number(row.seconds)}, {"by_design_seconds", number(row.by_design_seconds)}});
   return array;
 }
 
@@ -132,7 +109,7 @@ void add_figures(Json& json, const Row& row) {
 }
 
 Json io_json(const IoRow& row) {
-  Json json = {{"name", text(row.name)}, {"kind", text(row.kind)}};
+  Json json = {{"name", json_text(row.name)}, {"kind", json_text(row.kind)}};
   add_figures(json, row);
   json["opened"] = row.opened;
   json["turns"] = row.turns;
@@ -140,7 +117,7 @@ Json io_json(const IoRow& row) {
   json["turn_p99_seconds"] = number(row.turn_p99_seconds);
   json["operations"] = Json::array();
   for (const IoOperation& operation : row.operations) {
-    Json made = {{"call", text(operation.call)}};
+    Json made = {{"call", json_text(operation.call)}};
     add_figures(made, operation);
     json["operations"].push_back(std::move(made));
   }
@@ -165,7 +142,7 @@ Json site_json(const AllocationRow& row) {
 Json allocations_json(const Allocations& heap) {
   if (!heap.known) return Json::object();
   Json json = {{"mode", heap.exact ? "exact" : "sampled"},
-               {"allocator", text(heap.allocator)},
+               {"allocator", json_text(heap.allocator)},
                {"blocks", number(heap.blocks)},
                {"bytes", number(heap.bytes)},
                {"bytes_deviation", number(heap.bytes_deviation)},
@@ -190,8 +167,8 @@ Json shares_json(const std::vector<LockShare>& shares) {
 }
 
 Json lock_json(const LockRow& row) {
-  return {{"kind", text(row.kind)},
-          {"name", text(row.name)},
+  return {{"kind", json_text(row.kind)},
+          {"name", json_text(row.name)},
           {"address", row.address},
           {"wait_seconds", number(row.wait_seconds)},
           {"waits", number(row.waits)},
@@ -211,8 +188,8 @@ Json lock_json(const LockRow& row) {
 Json thread_json(const ThreadRow& row) {
   Json json = {{"id", row.id},
                {"tid", row.tid},
-               {"name", text(row.name)},
-               {"start_routine", text(row.start_routine)},
+               {"name", json_text(row.name)},
+               {"start_routine", json_text(row.start_routine)},
                {"count", row.count},
                {"start_seconds", number(row.start_seconds)},
                {"end_seconds", number(row.end_seconds)},
@@ -227,7 +204,7 @@ Json thread_json(const ThreadRow& row) {
                {"minor_faults", row.minor_faults},
                {"major_faults", row.major_faults},
                {"samples", row.samples},
-               {"role", text(row.role)},
+               {"role", json_text(row.role)},
                {"waiting", waiting_json(row.waiting)},
                {"unexplained_seconds", nullptr},
                {"creation_stack", frames_json(row.creation_stack)}};
@@ -242,12 +219,12 @@ const char* outcome_name(const RuleOutcome& rule) {
 
 Json recording_json(const RecordingQuality& quality) {
   return {{"dropped_events", quality.dropped_events},
-          {"detail", text(quality.detail)},
+          {"detail", json_text(quality.detail)},
           {"truncated_stacks_fraction", number(quality.truncated_stacks_fraction)},
           {"unresolved_frames_fraction", number(quality.unresolved_frames_fraction)},
           {"overhead_fraction", number(quality.overhead_fraction)},
           {"dump_bytes", quality.dump_bytes},
-          {"notes", texts(quality.notes)}};
+          {"notes", json_texts(quality.notes)}};
 }
 
 }  // namespace
@@ -270,7 +247,7 @@ std::string json_report(const Report& report) {
   for (const char* list : {"event_loops", "requests", "tasks"}) json[list] = Json::array();
   json["rules"] = Json::array();
   for (const RuleOutcome& rule : report.rules)
-    json["rules"].push_back({{"rule", text(rule.rule)}, {"outcome", outcome_name(rule)}, {"detail", text(rule.detail)}});
+    json["rules"].push_back({{"rule", json_text(rule.rule)}, {"outcome", outcome_name(rule)}, {"detail", json_text(rule.detail)}});
   json["recording"] = recording_json(report.recording);
   return json.dump(1) + "\n";
 }

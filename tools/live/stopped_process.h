@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// A process whose threads are held by ptrace for as long as this object lives: to read their registers and stacks. Nothing is written
+// into it; signals that arrive meanwhile are handed on, and one that was stopped before stays stopped. Calls that are asleep go on
+// afterwards, but for the few that signal(7) names, which may return EINTR (epoll_wait, semop, sigtimedwait ...).
+#pragma once
+#include <signal.h>
+#include <sys/types.h>
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <vector>
+
+namespace tailback::tools {
+
+struct RawFrame {
+  std::uint64_t address = 0;               // exact for the innermost frame and behind a signal's, else the return address - 1
+  std::uint64_t range_begin = 0, range_end = 0;  // the unwind range around it; 0 not known
+};
+
+class StoppedProcess {
+ public:
+  // Threads that do not stop in time (state D) are left as they are. Throws Failure when ptrace is refused.
+  explicit StoppedProcess(pid_t pid);
+  ~StoppedProcess();
+  StoppedProcess(const StoppedProcess&) = delete;
+  StoppedProcess& operator=(const StoppedProcess&) = delete;
+
+  bool holds(pid_t tid) const;
+  // Innermost first; `whole`: down to the thread's root.
+  std::vector<RawFrame> stack(pid_t tid, bool& whole) const;
+  std::chrono::microseconds since() const;  // it began to stop
+
+ private:
+  void release();
+  void seize_all();
+  void seize(pid_t tid);
+  void await(pid_t tid);
+
+  pid_t pid_;
+  std::map<pid_t, int> threads_;  // with the signal to hand on; kNotStopped where it did not stop
+  sigset_t mask_{};               // before
+  void* space_ = nullptr;         // unw_addr_space_t
+  std::chrono::steady_clock::time_point begin_;
+};
+
+}  // namespace tailback::tools
