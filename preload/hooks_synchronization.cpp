@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What threads wait on for each other besides locks: conditions, semaphores, barriers, once, the ends of threads, bare futexes.
+#include <linux/futex.h>
 #include <semaphore.h>
+#include <sys/syscall.h>
 #include <threads.h>
 
 #include "preload/lock_call.h"
@@ -203,21 +205,68 @@ TAILBACK_HOOK void thrd_yield() {
   timer.done_with(0);
 }
 
-// syscall(SYS_futex, ...) with an operation that waits or wakes (hooks_syscall.c).
+// syscall(SYS_futex, ...) with an operation that waits or wakes (hooks_syscall.c). Where a program makes a lock of a futex, as Rust's
+// standard library does, the word is 0 when it is free, 1 when it is taken, and 2 when somebody waits, who sleeps as long as it is 2
+// (mutex2 of U. Drepper, "Futexes Are Tricky"). Other futexes are 2 at times as well: it is taken for a lock when it has been given on a few
+// times by threads that had to wait for it themselves. Who holds such a lock is seen when he gives it on.
 extern "C" {
 extern long (*tailback_real_syscall)(long number, long a, long b, long c, long d, long e, long f);
+}
 
+namespace {
+
+using tailback::capture::contended_locks;
+
+constexpr long kTakenAndWaitedFor = 2;
+constexpr std::uint32_t kSureOfLock = 4;  // times that it was given on by such threads
+
+bool may_be_lock(long operation, long value) {
+  const long command = operation & FUTEX_CMD_MASK;
+  return static_cast<std::uint32_t>(value) == kTakenAndWaitedFor && (command == FUTEX_WAIT || command == FUTEX_WAIT_BITSET) && tailback::capture::timing_locks();
+}
+
+bool is_lock(std::uint64_t futex) { return contended_locks.given_on_by_waiters(futex) >= kSureOfLock; }
+
+template <class Wait>
+long wait_for_lock(std::uint64_t futex, bool for_a_while, Wait wait) {
+  using tailback::capture::Taking;
+  long result = 0;
+  tailback::preload::Waited waited;
+  tailback::preload::lock_slowly(is_lock(futex) ? Call::futex_lock : Call::futex_wait, futex, for_a_while ? Taking::waiting_for_a_while : Taking::waiting, waited,
+                                 [&] { return (result = wait()) < 0 ? errno : 0; });
+  if (const auto* thread = tailback::preload::watched_thread(); thread && result == 0) contended_locks.note_waiter(futex, thread->id);
+  return result;
+}
+
+}  // namespace
+
+extern "C" {
 long tailback_futex_wait(long at, long operation, long value, long timeout, long other, long mask) {
-  const CallTimer timer(Call::futex_wait, static_cast<std::uint64_t>(at));
-  const long result = tailback_real_syscall(SYS_futex, at, operation, value, timeout, other, mask);
+  const auto futex = static_cast<std::uint64_t>(at);
+  const auto wait = [=] { return tailback_real_syscall(SYS_futex, at, operation, value, timeout, other, mask); };
+  if (may_be_lock(operation, value)) return wait_for_lock(futex, timeout != 0, wait);
+  const CallTimer timer(Call::futex_wait, futex);
+  const long result = wait();
   timer.done(result);
   return result;
 }
 
 // Recorded afterwards, when the kernel has said that somebody was woken: only the address is told, nothing is read there.
 long tailback_futex_wake(long at, long operation, long count, long timeout, long other, long mask) {
-  const long woken = tailback_real_syscall(SYS_futex, at, operation, count, timeout, other, mask);
-  if (woken > 0) note_wake(Call::futex_wake, reinterpret_cast<const volatile void*>(at));
+  const auto futex = static_cast<std::uint64_t>(at);
+  const auto wake = [=] { return tailback_real_syscall(SYS_futex, at, operation, count, timeout, other, mask); };
+  auto* thread = contended_locks.waited_for(futex) ? tailback::preload::watched_thread() : nullptr;
+  if (!thread) {
+    const long woken = wake();
+    if (woken > 0) note_wake(Call::futex_wake, reinterpret_cast<const volatile void*>(at));
+    return woken;
+  }
+  contended_locks.note_giver(futex, thread->id);
+  const bool lock = is_lock(futex);
+  const std::uint64_t now = tailback::capture::tick_clock.now(), others_since = contended_locks.hand_over(futex, now);
+  const long woken = wake();
+  if (lock) tailback::preload::note_release(*thread, futex, {}, true, now, others_since);
+  else if (woken > 0) note_wake(Call::futex_wake, reinterpret_cast<const volatile void*>(at));
   return woken;
 }
 }

@@ -104,23 +104,48 @@ void Contended::begin_wait(std::uint64_t object, std::uint64_t now_ticks) {
   std::uint64_t known = place.object.load(std::memory_order_relaxed);
   if (known != object) {
     if (place.waiters.load(std::memory_order_relaxed) != 0 || !place.object.compare_exchange_strong(known, object, std::memory_order_relaxed)) return;
+    place.given_on.store(0, std::memory_order_relaxed);
+    place.waited.store(0, std::memory_order_relaxed);
   }
   if (place.waiters.fetch_add(1, std::memory_order_relaxed) == 0) place.since.store(now_ticks, std::memory_order_relaxed);
 }
 
-void Contended::end_wait(std::uint64_t object) {
-  if (!places_) return;
+Contended::Place* Contended::find(std::uint64_t object) const {
+  if (!places_) return nullptr;
   Place& place = places_[place_of(object)];
-  if (place.object.load(std::memory_order_relaxed) != object) return;
-  std::uint32_t waiters = place.waiters.load(std::memory_order_relaxed);
-  while (waiters != 0 && !place.waiters.compare_exchange_weak(waiters, waiters - 1, std::memory_order_relaxed)) {}
+  return place.object.load(std::memory_order_relaxed) == object ? &place : nullptr;
+}
+
+void Contended::end_wait(std::uint64_t object) {
+  Place* place = find(object);
+  if (!place) return;
+  std::uint32_t waiters = place->waiters.load(std::memory_order_relaxed);
+  while (waiters != 0 && !place->waiters.compare_exchange_weak(waiters, waiters - 1, std::memory_order_relaxed)) {}
 }
 
 std::uint64_t Contended::hand_over(std::uint64_t object, std::uint64_t now_ticks) {
-  if (!places_) return 0;
-  Place& place = places_[place_of(object)];
-  if (place.object.load(std::memory_order_relaxed) != object) return 0;
-  return place.since.exchange(now_ticks, std::memory_order_relaxed);
+  Place* place = find(object);
+  return place ? place->since.exchange(now_ticks, std::memory_order_relaxed) : 0;
+}
+
+namespace {
+
+std::uint64_t bits_of(std::uint64_t thread) { return std::uint64_t{1} << (thread & 63) | std::uint64_t{1} << (thread * 0x9e3779b97f4a7c15u >> 58); }
+
+}  // namespace
+
+void Contended::note_waiter(std::uint64_t object, std::uint64_t thread) {
+  if (Place* place = find(object)) place->waited.fetch_or(bits_of(thread), std::memory_order_relaxed);
+}
+
+void Contended::note_giver(std::uint64_t object, std::uint64_t thread) {
+  Place* place = find(object);
+  if (place && (place->waited.load(std::memory_order_relaxed) & bits_of(thread)) == bits_of(thread)) place->given_on.fetch_add(1, std::memory_order_relaxed);
+}
+
+std::uint32_t Contended::given_on_by_waiters(std::uint64_t object) const {
+  const Place* place = find(object);
+  return place ? place->given_on.load(std::memory_order_relaxed) : 0;
 }
 
 bool LockOrders::init() {

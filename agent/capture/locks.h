@@ -96,13 +96,21 @@ class Contended {
   // next; 0 not known.
   std::uint64_t hand_over(std::uint64_t object, std::uint64_t now_ticks);
 
+  // For words that may be locks: how often one was given on by a thread that had waited for it itself, as far as its place in the table
+  // remembers. Who has to wait for what he gives on waits for a lock; who sleeps until there is work never gives that on.
+  void note_waiter(std::uint64_t object, std::uint64_t thread);
+  void note_giver(std::uint64_t object, std::uint64_t thread);
+  std::uint32_t given_on_by_waiters(std::uint64_t object) const;
+
  private:
   static constexpr std::uint32_t kPlaces = 1024;
   static std::uint32_t place_of(std::uint64_t object) { return static_cast<std::uint32_t>(object * 0x9e3779b97f4a7c15u >> 54); }
   struct Place {
     std::atomic<std::uint64_t> object, since;
-    std::atomic<std::uint32_t> waiters;
+    std::atomic<std::uint32_t> waiters, given_on;
+    std::atomic<std::uint64_t> waited;  // two bits for each thread that waited
   };
+  Place* find(std::uint64_t object) const;
   Place* places_ = nullptr;
 };
 extern Contended contended_locks;

@@ -2,11 +2,15 @@
 #include "analyzers/model/lock_gain.h"
 
 #include <algorithm>
+#include <initializer_list>
+#include <set>
 #include <vector>
 
 #include <fmt/format.h>
 
 #include "analyzers/model/gain.h"
+#include "analyzers/model/own_frame.h"
+#include "analyzers/model/patterns.h"
 
 namespace tailback::analyzers {
 namespace {
@@ -72,6 +76,47 @@ Others others_of(const Model& model, const Lock& lock) {
   return found;
 }
 
+bool has_any_of(const std::string& name, std::initializer_list<const char*> parts) {
+  return std::any_of(parts.begin(), parts.end(), [&](const char* part) { return name.find(part) != std::string::npos; });
+}
+
+// Whether a stack ends in a function by which threads wait for locks or wake each other; `syscall` is what locks made of a futex call.
+bool ends_in_lock(const Model& model, StackId stack) {
+  const auto frames = model.symbols->frames(stack);
+  if (frames.empty() || frames.front().function == 0) return false;
+  const std::string bare = bare_name(model.symbols->full_name(frames.front().function));
+  return bare == "syscall" || has_any_of(bare, {"lll_lock", "pthread_mutex_", "pthread_rwlock_", "futex_wa"});
+}
+
+// The functions that wait for the lock or give it on, and their callers: who gives it back as the last that he does is no longer on the stack.
+std::set<std::string> functions_around(const Model& model, const Lock& lock) {
+  constexpr std::size_t kOwn = 2;
+  std::set<std::string> functions;
+  for (const auto* places : {&lock.waiters, &lock.holders})
+    for (const LockPlace& place : *places) {
+      const std::vector<Frame> frames = place.stack ? own_frames(model, place.stack) : std::vector<Frame>{};
+      for (std::size_t i = 0; i < std::min(frames.size(), kOwn); ++i) functions.insert(frames[i].function);
+    }
+  return functions;
+}
+
+// CPU seconds of going to sleep and of waking who sleeps, which go with the waits. Threads that run for moments have few samples: each
+// group's part is taken of its CPU clocks.
+double cpu_of_waiting(const Model& model, const Lock& lock) {
+  const std::set<std::string> functions = functions_around(model, lock);
+  double seconds = 0;
+  for (const ThreadGroup& group : model.cpu.groups) {
+    double waiting = 0, all = 0;
+    for (const StackWeight& weight : group.stacks) {
+      const auto ns = static_cast<double>(weight.ns);
+      all += ns;
+      if (ends_in_lock(model, weight.stack) && functions.contains(own_frame(model, weight.stack).function)) waiting += ns;
+    }
+    if (all > 0) seconds += static_cast<double>(group.cpu_ns) * 1e-9 * waiting / all;
+  }
+  return seconds;
+}
+
 }  // namespace
 
 Gain gain_of_less_waiting(const Model& model, const Lock& lock, double part, const std::string& why) {
@@ -87,14 +132,15 @@ Gain gain_of_less_waiting(const Model& model, const Lock& lock, double part, con
     return bounded(gain);
   }
   const Others others = others_of(model, lock);
-  const double cpu = others.cpu / std::max(1.0, model.timeline.cpus);
+  const double overhead = part * cpu_of_waiting(model, lock), work = others.cpu - std::min(overhead, others.cpu);
+  const double cpu = work / std::max(1.0, model.timeline.cpus);
   const double after = std::max({contenders.need, cpu, others.slowest});
   gain.fraction = std::max(0.0, contenders.before - after) / wall;
   gain.low = kHalf * gain.fraction;
   gain.high = contenders.most_wait / wall;
   gain.how = fmt::format("without {} of waiting in each the threads need {:.2f} s instead of {:.2f} s: the longest of what the slowest has left to do ({:.2f} s) and all CPU time "
-                         "over {:.0f} CPUs ({:.2f} s); half of it if the section only gets shorter; {}",
-                         part < 1 ? "that part" : "all", after, contenders.before, contenders.need, model.timeline.cpus, cpu, why);
+                         "over {:.0f} CPUs ({:.2f} s, less the {:.2f} s that going to sleep and waking takes); half of it if the section only gets shorter; {}",
+                         part < 1 ? "that part" : "all", after, contenders.before, contenders.need, model.timeline.cpus, cpu, overhead, why);
   return bounded(gain);
 }
 

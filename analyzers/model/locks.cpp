@@ -117,7 +117,7 @@ class Builder {
 
 }  // namespace
 
-bool is_lock_call(Call call) { return call == Call::mutex_lock || call == Call::rwlock_rdlock || call == Call::rwlock_wrlock || call == Call::spin_lock; }
+bool is_lock_call(Call call) { return call == Call::mutex_lock || call == Call::rwlock_rdlock || call == Call::rwlock_wrlock || call == Call::spin_lock || call == Call::futex_lock; }
 
 const char* kind_of_lock(Call call) {
   switch (call) {

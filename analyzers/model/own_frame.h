@@ -8,5 +8,7 @@ namespace tailback::analyzers {
 
 // Innermost frame of a stack that is the program's own code, else its innermost.
 Frame own_frame(const Model& model, StackId stack);
+// All frames that are the program's own code, innermost first.
+std::vector<Frame> own_frames(const Model& model, StackId stack);
 
 }  // namespace tailback::analyzers

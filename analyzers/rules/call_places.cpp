@@ -31,14 +31,6 @@ StackId around_buffer(const Model& model, StackId stack) {
   return stack;
 }
 
-bool is_own(const Frame& frame) { return !is_runtime_code(bare_name(frame.full_name.empty() ? frame.function : frame.full_name), frame.module); }
-
-std::vector<Frame> own_frames(const Model& model, StackId stack) {  // innermost first
-  std::vector<Frame> frames = model.symbols->stack(stack);
-  std::erase_if(frames, [](const Frame& frame) { return !is_own(frame); });
-  return frames;
-}
-
 }  // namespace
 
 void CallPlace::add(const CallSite& site) {

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "analyzers/model/patterns.h"
+#include "analyzers/rules/call_places.h"
 
 namespace tailback::analyzers {
 namespace {
@@ -46,6 +47,10 @@ double blocked_part(const Lock& lock) { return part_of_hold(lock, time_in(lock, 
 double chained_part(const Lock& lock) { return part_of_hold(lock, time_in(lock, true)); }
 
 Frame holder_of(const Model& model, const Lock& lock) {
+  // Around a lock of the program's own making, what takes it and what gives it back are the program's functions too: who calls both holds it.
+  const auto known = [](const std::vector<LockPlace>& places) { return !places.empty() && places.front().stack != 0; };
+  if (lock.kind == trace::Call::futex_lock && known(lock.holders) && known(lock.waiters))
+    return where_they_meet(model, lock.holders.front().stack, lock.waiters.front().stack);
   for (const auto* places : {&lock.holders, &lock.users, &lock.waiters})
     for (const LockPlace& place : *places)
       if (place.stack) return own_frame(model, place.stack);

@@ -82,5 +82,23 @@ class LocksTest(Scratch):
                 self.assertIn("wait_for_it", lock["waiters"][0]["culprit"]["function"])
 
 
+    def test_locks_made_of_futexes(self):
+        """What a program makes of futexes itself: a lock is one for the report, what only looks like it is not."""
+        waits, gives_on = 74, 80  # futex_lock, unlock
+        for kind, done in (("lock", b"done 240\n"), ("counter", b"done 60\n"), ("parked", b"done 60\n")):
+            with self.subTest(kind=kind):
+                dump = self.path(self.fresh_name())
+                ran = run([program("futexes"), kind], cwd=self.folder, env=preload_environment(dump), timeout=BOUND)
+                self.assertEqual((ran.status, ran.stdout, ran.stderr), (0, done, b""))
+                calls = [row["call"] for row in raw_records.tables(dump)["call_aggregate"]]
+                locks = [finding for finding in report(dump)["findings"] if finding["rule"].startswith("lock-")]
+                if kind != "lock":
+                    self.assertEqual((calls.count(waits), calls.count(gives_on), locks), (0, 0, []))
+                    continue
+                self.assertGreaterEqual(calls.count(waits), 2)
+                self.assertGreaterEqual(calls.count(gives_on), 2)
+                self.assertEqual([finding["culprit"]["function"].split("::")[-1] for finding in locks[:1]], ["work_under"], locks)
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -63,6 +63,7 @@ PLANTED_MEMORY = {  # run with --memory
 CLEAN_MEMORY = ("clean_allocator",)
 PLANTED_LOCKS = {  # run with --locks
     "lock_parse": ("lock-contention", {"add_text"}),
+    "rust_mutex": ("lock-contention", {"add_text"}),
     "lock_fdatasync": ("lock-long-hold", {"append_and_flush"}),
     "deadlock_abba": ("deadlock", {"sell", "take_delivery"}),
     "lock_cycle": ("lock-order-inversion", {"move_goods"}),

@@ -197,6 +197,23 @@ TEST(Contended, HoldersLearnSinceWhenOthersWait) {
   EXPECT_EQ(contended->hand_over(kA, 1100), 1000u);
 }
 
+TEST(Contended, WhoGivesOnWhatHeWaitedForIsTold) {
+  auto contended = std::make_unique<Contended>();
+  ASSERT_TRUE(contended->init());
+  constexpr std::uint64_t kLock = 0x1000, kWork = 0x2000;
+  for (const std::uint64_t word : {kLock, kWork}) {
+    contended->begin_wait(word, 1);
+    contended->note_waiter(word, 5);
+    contended->end_wait(word);
+    for (int i = 0; i < 3; ++i) contended->note_giver(word, 6);  // has never waited
+  }
+  EXPECT_EQ(contended->given_on_by_waiters(kLock), 0u);
+  contended->note_giver(kLock, 5);
+  EXPECT_EQ(contended->given_on_by_waiters(kLock), 1u);
+  EXPECT_EQ(contended->given_on_by_waiters(kWork), 0u);
+  EXPECT_EQ(contended->given_on_by_waiters(0x3000), 0u) << "never seen";
+}
+
 TEST(Contended, OneOfTwoThatFallTogetherIsNotLookedAt) {
   auto contended = std::make_unique<Contended>();
   ASSERT_TRUE(contended->init());
