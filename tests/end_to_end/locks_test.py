@@ -85,6 +85,8 @@ class LocksTest(Scratch):
     def test_locks_made_of_futexes(self):
         """What a program makes of futexes itself: a lock is one for the report, what only looks like it is not."""
         waits, gives_on = 74, 80  # futex_lock, unlock
+        errors = [run([program("futexes"), "errors"], cwd=self.folder, env=env, timeout=BOUND) for env in (clean_environment(), preload_environment(self.path(self.fresh_name())))]
+        self.assertEqual((errors[1].status, errors[1].stdout), (errors[0].status, errors[0].stdout))
         for kind, done in (("lock", b"done 240\n"), ("counter", b"done 60\n"), ("parked", b"done 60\n")):
             with self.subTest(kind=kind):
                 dump = self.path(self.fresh_name())

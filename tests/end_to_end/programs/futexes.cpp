@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // futexes KIND: what programs make of futexes themselves. "lock": threads take turns with a lock whose word is 0, 1 or 2 (mutex2 of
 // U. Drepper, "Futexes Are Tricky"). The others are none: "counter" counts requests, which a worker waits for; "parked" is 2 while the worker
-// sleeps until there is work. Prints "done N".
+// sleeps until there is work. "errors": waits that do not succeed, with what they say. Prints "done N".
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
@@ -96,11 +97,36 @@ int park() {
   return done;
 }
 
+// Of each wait that cannot succeed what it returns and leaves in errno, where the word may be a lock's and where not.
+int fail() {
+  Word word{2};
+  const timespec moment{0, 2'000'000}, impossible{0, -1};
+  const auto tell = [](const char* what, long result) { std::printf("%s %ld %s\n", what, result, result < 0 ? std::strerror(errno) : ""); };
+  for (const int value : {2, 7}) {
+    errno = 0;
+    word = value + 1;
+    tell("another value", syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, value, nullptr, nullptr, 0));
+    word = value;
+    tell("time over", syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, value, &moment, nullptr, 0));
+    tell("no time", syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, value, &impossible, nullptr, 0));
+    tell("no memory", syscall(SYS_futex, reinterpret_cast<int*>(64), FUTEX_WAIT_PRIVATE, value, &moment, nullptr, 0));
+    tell("no bits", syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE, value, &moment, nullptr, 0));
+    tell("nobody", syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0));
+    tell("no memory to wake", syscall(SYS_futex, reinterpret_cast<int*>(3), FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0));
+    errno = 0;
+  }
+  return take_turns();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const char* kind = argc > 1 ? argv[1] : "";
-  const int done = !std::strcmp(kind, "lock") ? take_turns() : !std::strcmp(kind, "counter") ? count_requests() : !std::strcmp(kind, "parked") ? park() : -1;
+  const int done = !std::strcmp(kind, "lock")      ? take_turns()
+                   : !std::strcmp(kind, "counter") ? count_requests()
+                   : !std::strcmp(kind, "parked")  ? park()
+                   : !std::strcmp(kind, "errors")  ? fail()
+                                                   : -1;
   std::printf("done %d\n", done);
   return done < 0;
 }
