@@ -9,6 +9,7 @@
 
 #include "analyzers/analyzer.h"
 #include "analyzers/foreign/foreign_profile.h"
+#include "analyzers/model/interpreter_lock.h"
 #include "analyzers/rank.h"
 #include "analyzers/summary.h"
 
@@ -132,6 +133,7 @@ std::unique_ptr<Model> load_model(const std::vector<std::string>& dumps, const A
   model->waits = Waits::build(model->recording, model->timeline);
   model->heap = Heap::build(model->recording);
   model->locks = Locks::build(model->recording);
+  add_interpreter_lock(*model);
   model->allocator_time = AllocatorTime::build(model->recording, *model->symbols, model->cpu);
   return model;
 }

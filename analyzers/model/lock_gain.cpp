@@ -31,9 +31,10 @@ Contenders contenders_of(const Model& model, const Lock& lock, double part) {
     if (known == lock.wait_by_thread.end()) continue;
     const double wait = std::min(known->second, thread.blocked_seconds()) * part;
     found.before = std::max(found.before, thread.alive);
-    found.need = std::max(found.need, thread.alive - thread.runnable - wait);
+    const double idle = thread.by_design() - (lock.of_interpreter() ? std::min(wait, thread.by_design()) : 0);  // its waits are on a condition, but not for work
+    found.need = std::max(found.need, thread.alive - thread.runnable - wait - idle);
     found.most_wait = std::max(found.most_wait, wait);
-    found.waits += wait, found.engaged += thread.engaged(), found.lives += thread.alive, found.by_design += thread.by_design();
+    found.waits += wait, found.engaged += thread.engaged(), found.lives += thread.alive, found.by_design += idle;
   }
   return found;
 }

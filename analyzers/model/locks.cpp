@@ -123,6 +123,7 @@ const char* kind_of_lock(Call call) {
   switch (call) {
     case Call::rwlock_rdlock: case Call::rwlock_wrlock: return "read-write lock";
     case Call::spin_lock: return "spin lock";
+    case Call::cond_wait: return "interpreter lock (CPython's GIL)";
     default: return "mutex";
   }
 }

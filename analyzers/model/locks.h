@@ -24,6 +24,8 @@ struct CallInside {  // calls that blocked while the lock was held
 };
 
 struct Lock {
+  bool of_interpreter() const { return kind == trace::Call::cond_wait; }  // added by add_interpreter_lock
+
   std::uint64_t address = 0;
   trace::Call kind = trace::Call::mutex_lock;  // the call that waits for it; of a lock for readers and writers the one with more waiting
   double waits = 0, wait_seconds = 0, longest_wait = 0;
@@ -46,7 +48,7 @@ struct Locks {
   const Lock* find(std::uint64_t address) const;
 };
 
-// What people call it: "mutex", "read-write lock", "spin lock".
+// What people call it: "mutex", "read-write lock", "spin lock"; of a condition, that of an interpreter (interpreter_lock.h).
 const char* kind_of_lock(trace::Call call);
 bool is_lock_call(trace::Call call);
 

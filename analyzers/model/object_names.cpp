@@ -10,7 +10,7 @@ std::string endpoint_name(const EndpointRow& endpoint) {
 }
 
 std::string lock_name(const Model& model, std::uint64_t address, trace::Call kind) {
-  const std::string symbol = model.symbols->data_symbol(address);
+  const std::string symbol = kind == trace::Call::cond_wait ? "" : model.symbols->data_symbol(address);  // a part of the interpreter's state
   return symbol.empty() ? kind_of_lock(kind) : fmt::format("{} {}", kind_of_lock(kind), symbol);
 }
 

@@ -18,7 +18,13 @@ constexpr double kShortHold = 2e-6;  // seconds: there is little to move out of 
 
 bool for_readers(const Lock& lock) { return lock.kind == trace::Call::rwlock_rdlock || lock.kind == trace::Call::rwlock_wrlock; }
 
+const std::vector<std::string> kInterpreterAdvice = {
+    "let processes do this work (multiprocessing, concurrent.futures.ProcessPoolExecutor): each has an interpreter, and a lock, of its own",
+    "or move the hot part into code that gives the lock back while it computes (NumPy, Cython with nogil, a C extension)",
+    "threads help where they wait for something else, which gives the lock back; more of them only take turns here"};
+
 std::vector<std::string> advice_for(const Lock& lock, const Frame& holder, const std::vector<WorkInside>& work) {
+  if (lock.of_interpreter()) return kInterpreterAdvice;
   std::vector<std::string> advice;
   const double median = lock.holds.total() ? lock.holds.duration_quantile(0.5) * 1e-9 : 0;
   const bool is_short = median > 0 && median < kShortHold;
@@ -33,6 +39,17 @@ std::vector<std::string> advice_for(const Lock& lock, const Frame& holder, const
   return advice;
 }
 
+// Who ran while others waited for an interpreter's lock had it: those with most CPU time.
+void say_who_ran(const Model& model, const Lock& lock, std::vector<Evidence>& evidence) {
+  constexpr std::size_t kNamed = 3;
+  std::vector<std::pair<double, ThreadId>> running;
+  for (const auto& [thread, wait] : lock.wait_by_thread)
+    if (const ThreadWaits* waits = model.waits.find(thread)) running.emplace_back(waits->running / std::max(model.timeline.wall_seconds, 1e-9), thread);
+  std::sort(running.rbegin(), running.rend());
+  for (std::size_t i = 0; i < std::min(running.size(), kNamed); ++i)
+    evidence.push_back(text_evidence("held by", fmt::format("{}: it ran {} of the time", exact_label(model, running[i].second), percent(running[i].first))));
+}
+
 Finding finding_of(const Model& model, const Lock& lock, Gain gain) {
   const Frame holder = holder_of(model, lock);
   const std::vector<WorkInside> work = work_inside(model, lock, holder, 3);
@@ -44,12 +61,13 @@ Finding finding_of(const Model& model, const Lock& lock, Gain gain) {
   double lives = 0;
   for (const auto& [thread, wait] : lock.wait_by_thread)
     if (const ThreadWaits* waits = model.waits.find(thread)) lives += waits->alive;
-  finding.title = fmt::format("{} wait {} in all{} for a {}{}", plural(lock.wait_by_thread.size(), "thread"), duration(lock.wait_seconds),
-                              lives > 0 ? fmt::format(" ({} of their lives)", percent(lock.wait_seconds / lives)) : "", lock_name(model, lock),
+  finding.title = fmt::format("{} wait {} in all{} for {}{}{}", plural(lock.wait_by_thread.size(), "thread"), duration(lock.wait_seconds),
+                              lives > 0 ? fmt::format(" ({} of their lives)", percent(lock.wait_seconds / lives)) : "", lock.of_interpreter() ? "the " : "a ", lock_name(model, lock),
                               holder.function.empty() ? "" : " that is held" + in_function(holder));
   finding.evidence = wait_evidence(model, lock);
   for (const WorkInside& part : work) finding.evidence.push_back(text_evidence("while held", fmt::format("{}: {} of the CPU time", part.function, percent(part.part))));
-  finding.stacks = lock_stacks(model, "holder", lock.holders, 2);
+  if (lock.of_interpreter()) say_who_ran(model, lock, finding.evidence);
+  finding.stacks = lock_stacks(model, "holder", lock.of_interpreter() ? lock.users : lock.holders, 2);
   for (StackEvidence& stack : lock_stacks(model, "waiter", lock.waiters, 2)) finding.stacks.push_back(std::move(stack));
   finding.advice = advice_for(lock, holder, work);
   finding.verify = fmt::format("{}; the time waiting for it should fall from {} to almost nothing", record_again(model), duration(lock.wait_seconds));
@@ -65,7 +83,7 @@ RuleResult lock_contention(const Model& model) {
   for (const Lock& lock : model.locks.all) {
     waiting += lock.wait_seconds;
     if (lock.waits < kFewestWaits || blocked_part(lock) >= kMostly || chained_part(lock) >= kMostly) continue;
-    Gain gain = gain_of_less_waiting(model, lock, 1, "what its holders do while others wait runs beside instead of in turn");
+    Gain gain = gain_of_less_waiting(model, lock, 1, lock.of_interpreter() ? "processes run side by side" : "what its holders do while others wait runs beside instead of in turn");
     if (severity_by_part(gain.fraction) == Severity::info) continue;
     result.findings.push_back(finding_of(model, lock, std::move(gain)));
   }

@@ -102,5 +102,26 @@ class LocksTest(Scratch):
                 self.assertEqual([finding["culprit"]["function"].split("::")[-1] for finding in locks[:1]], ["work_under"], locks)
 
 
+    def test_interpreter_lock(self):
+        """Threads of Python that compute take turns; processes do not, and threads that wait for something else hardly."""
+        burn = "def burn(n):\n  for i in range(n): n = (n * 31 + i) % 1000003\n"
+        programs = {"threads": burn + "import threading as t\nall = [t.Thread(target=burn, args=(4000000,)) for _ in range(4)]",
+                    "processes": burn + "import multiprocessing as m\nall = [m.Process(target=burn, args=(4000000,)) for _ in range(2)]",
+                    "sleepers": "import threading as t, time\nall = [t.Thread(target=lambda: [time.sleep(0.002) for _ in range(300)]) for _ in range(4)]"}
+        for kind, text in programs.items():
+            with self.subTest(kind=kind):
+                dump = self.path(self.fresh_name())
+                text += "\nfor one in all: one.start()\nfor one in all: one.join()"
+                ran = run(["/usr/bin/python3", "-c", text], cwd=self.folder, env=preload_environment(dump), timeout=60)
+                self.assertEqual((ran.status, ran.stdout, ran.stderr), (0, b"", b""))
+                found = [finding for finding in report(dump)["findings"] if "GIL" in finding["title"]]
+                if kind == "threads":
+                    self.assertEqual([(finding["rule"], finding["severity"]) for finding in found], [("lock-contention", "high")])
+                    self.assertEqual(found[0]["culprit"]["function"], "_PyEval_EvalFrameDefault")
+                    self.assertGreater(found[0]["gain"]["fraction"], 0.2)
+                else:
+                    self.assertEqual(found, [])
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -10,6 +10,7 @@
 #include "agent/trace/layout.h"
 #include "analyzers/foreign/foreign_profile.h"
 #include "analyzers/input_error.h"
+#include "analyzers/model/interpreter_lock.h"
 #include "analyzers/pipeline.h"
 
 namespace tailback::fuzz {
@@ -57,6 +58,7 @@ void analyze_all(analyzers::Recording recording, bool in_full) {
   model.waits = analyzers::Waits::build(model.recording, model.timeline);
   model.heap = analyzers::Heap::build(model.recording);
   model.locks = analyzers::Locks::build(model.recording);
+  analyzers::add_interpreter_lock(model);
   model.allocator_time = analyzers::AllocatorTime::build(model.recording, *model.symbols, model.cpu);
   if (in_full) check_figures(analyzers::analyze(model, {}));
 }

@@ -70,6 +70,36 @@ TEST(LockContention, WhoHeldItWhileOthersWaitedMattersAndNotWhoWaits) {
   EXPECT_EQ(result.findings[0].culprit.function, "rebuild");
 }
 
+// Threads that take turns by a condition below functions of these names; each signals it when it is done, where it does at all.
+TraceBuilder turns_of_an_interpreter(const char* taker, bool signals) {
+  TraceBuilder builder(4);
+  const auto waiter = builder.stack({"thread_run", taker, "take_gil"}), giver = builder.stack({"thread_run", taker, "drop_gil"});
+  for (unsigned i = 0; i < 4; ++i) {
+    const auto thread = builder.thread({.name = "python3", .start_routine = "thread_run"});
+    builder.run(thread, 0, kSeconds, builder.stack({"thread_run", taker}), {.busy = 0.25});
+    builder.calls({.thread = thread, .call = Call::cond_wait, .object = kTable, .stack = waiter, .calls = 600, .each = 2.9 / 600, .to = kSeconds});
+    if (signals) builder.calls({.thread = thread, .call = Call::cond_signal, .object = kTable, .stack = giver, .calls = 200, .each = 0, .to = kSeconds});
+  }
+  return builder;
+}
+
+TEST(LockContention, AnInterpretersLockIsOne) {
+  const auto result = lock_contention(*model_of(turns_of_an_interpreter("_PyEval_EvalFrameDefault", true).finish(kSeconds)));
+  ASSERT_EQ(result.findings.size(), 1u);
+  const Finding& finding = result.findings[0];
+  EXPECT_EQ(incomplete(finding), "");
+  EXPECT_THAT(finding.title, HasSubstr("for the interpreter lock (CPython's GIL)"));
+  EXPECT_EQ(finding.gain.metric, "wall_time");
+  EXPECT_NEAR(finding.gain.fraction, 2.9 / 4, 0.02);
+  EXPECT_THAT(evidence_text(finding, "held by"), HasSubstr("it ran 25 % of the time"));
+  EXPECT_THAT(finding.advice.front(), HasSubstr("processes"));
+}
+
+TEST(LockContention, OtherConditionsAreNone) {
+  EXPECT_TRUE(lock_contention(*model_of(turns_of_an_interpreter("serve", true).finish(kSeconds))).findings.empty());
+  EXPECT_TRUE(lock_contention(*model_of(turns_of_an_interpreter("_PyEval_EvalFrameDefault", false).finish(kSeconds))).findings.empty()) << "who waits never has it";
+}
+
 TEST(LockContention, GainLeavesTheCpuTimeThatThereIs) {
   EXPECT_NEAR(contention_gain(crowd({.cpus = 2}).finish(kSeconds)), 2.0 / 4, 0.01) << "4 s of work on two CPUs";
   EXPECT_EQ(contention_gain(crowd({.cpus = 1}).finish(kSeconds)), 0);

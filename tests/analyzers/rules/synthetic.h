@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "analyzers/model/interpreter_lock.h"
 #include "analyzers/rules/rules.h"
 #include "tests/support/trace_builder.h"
 
@@ -25,6 +26,7 @@ inline std::unique_ptr<analyzers::Model> model_of(const TraceBuilder& builder) {
   model->waits = analyzers::Waits::build(model->recording, model->timeline);
   model->heap = analyzers::Heap::build(model->recording);
   model->locks = analyzers::Locks::build(model->recording);
+  analyzers::add_interpreter_lock(*model);
   model->allocator_time = analyzers::AllocatorTime::build(model->recording, *model->symbols, model->cpu);
   return model;
 }
