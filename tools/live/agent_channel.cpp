@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -28,33 +27,21 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kLook{5}, kPatience{2000}, kPatienceWithOne{150};  // the agent's thread looks four times a second
 
-// A mapping that may be a dump: a file mapped shared from its begin on, which may be written.
-struct Mapped {
-  std::string range, path;
-  dev_t device = 0;
-  ino_t inode = 0;
-};
-
-std::optional<Mapped> candidate(const std::string& line) {
+// Path of a mapping that may be a dump, as the process knows it: a file mapped shared from its begin on, which may be written. Empty: it is none.
+std::string candidate(const std::string& line) {
   std::istringstream words(line);
-  std::string range, rights, offset, device;
-  Mapped mapped;
-  words >> mapped.range >> rights >> offset >> device >> mapped.inode >> std::ws;
-  std::getline(words, mapped.path);
-  if (rights != "rw-s" || offset.find_first_not_of('0') != std::string::npos || !mapped.path.starts_with('/')) return std::nullopt;
-  const auto colon = device.find(':');
-  if (colon == std::string::npos) return std::nullopt;
-  mapped.device = makedev(std::stoul(device.substr(0, colon), nullptr, 16), std::stoul(device.substr(colon + 1), nullptr, 16));
-  return mapped;
+  std::string range, rights, offset, device, inode, path;
+  words >> range >> rights >> offset >> device >> inode >> std::ws;
+  std::getline(words, path);
+  return rights == "rw-s" && offset.find_first_not_of('0') == std::string::npos && path.starts_with('/') ? path : "";
 }
 
 // The file by a path of this process: the same path, or, from another root folder, through the kernel's link to it.
-std::string reachable(pid_t pid, const Mapped& mapped) {
-  struct stat status {};
-  const auto is_it = [&](const std::string& path) { return ::stat(path.c_str(), &status) == 0 && status.st_ino == mapped.inode; };
-  for (const std::string& path : {mapped.path, fmt::format("/proc/{}/root{}", pid, mapped.path), fmt::format("/proc/{}/map_files/{}", pid, mapped.range)})
-    if (is_it(path)) return path;
-  return {};
+std::string reachable(pid_t pid, const std::string& path) {
+  const std::string link = fmt::format("/proc/{}/root{}", pid, path);
+  struct stat here {}, there {};
+  const bool same = ::stat(path.c_str(), &here) == 0 && ::stat(link.c_str(), &there) == 0 && here.st_dev == there.st_dev && here.st_ino == there.st_ino;
+  return same ? path : link;
 }
 
 // The pid as the process itself knows it, which its dump holds: the last of those in nested namespaces.
@@ -63,12 +50,13 @@ std::uint32_t own_pid(pid_t pid) {
   return pids.empty() ? static_cast<std::uint32_t>(pid) : static_cast<std::uint32_t>(std::stoul(pids.substr(pids.find_last_of("\t ") + 1)));
 }
 
-// The header in a mapping; nullptr: the file is no dump of this process.
+// The header in a mapping; nullptr: the file is no dump of this process. Devices are mapped shared too, and not to be opened.
 trace::FileHeader* map_header(const std::string& path, std::uint32_t pid, int& error) {
-  const int file = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return nullptr;
+  const int file = ::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
   if (file < 0) return error = errno, nullptr;
   void* at = ::mmap(nullptr, trace::kHeaderBytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-  struct stat status {};
   const bool whole = ::fstat(file, &status) == 0 && status.st_size >= static_cast<off_t>(trace::kHeaderBytes);
   ::close(file);
   if (at == MAP_FAILED) return nullptr;
@@ -94,10 +82,9 @@ std::optional<AgentChannel> AgentChannel::to(pid_t pid) {
   std::string refused;
   int error = 0;
   for (std::string line; std::getline(maps, line);) {
-    const std::optional<Mapped> mapped = candidate(line);
-    if (!mapped) continue;
-    const std::string path = reachable(pid, *mapped);
-    if (path.empty()) continue;
+    const std::string mapped = candidate(line);
+    if (mapped.empty()) continue;
+    const std::string path = reachable(pid, mapped);
     error = 0;
     if (trace::FileHeader* header = map_header(path, known_as, error)) return AgentChannel(pid, path, header);
     if (error && path.find(".tbk") != std::string::npos) refused = fmt::format("{}: {}", path, std::strerror(error));

@@ -9,7 +9,7 @@
 
 namespace tailback::tools {
 
-// Ascending by address, numbered from 1. Files of a process with another root folder go by the kernel's link to it.
+// `pid`: of the process, or of a thread of it. Ascending by address, numbered from 1. Files of a process with another root folder go by the kernel's link to it.
 std::vector<analyzers::ModuleRow> modules_of(pid_t pid);
 
 }  // namespace tailback::tools

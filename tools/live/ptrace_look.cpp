@@ -34,8 +34,10 @@ struct RawThread {
 void check_process(pid_t pid) {
   const std::vector<pid_t> threads = threads_of(pid);
   if (threads.empty()) throw Failure(kFailed, fmt::format("there is no process {}; 'ps -e' lists those there are", pid));
-  if (status_of(pid, pid).state == 'Z' && threads.size() == 1)
+  if (status_of(pid, pid).state == 'Z') {
+    if (threads.size() > 1) return;
     throw Failure(kFailed, fmt::format("process {} has ended and only waits for its parent, process {}, to take notice", pid, status_field(pid, "PPid")));
+  }
   std::error_code error;
   const auto program = std::filesystem::read_symlink(fmt::format("/proc/{}/exe", pid), error);
   if (program.empty() && error == std::errc::no_such_file_or_directory)
@@ -46,6 +48,13 @@ void check_process(pid_t pid) {
                                        executable.is_64_bit ? "" : " with 32 bits"));
 }
 
+// A thread by which the kernel tells of the process: of a main thread that has ended it knows no memory and no files.
+pid_t living_thread(pid_t pid) {
+  for (const pid_t tid : threads_of(pid))
+    if (status_of(pid, tid).state != 'Z') return tid;
+  return pid;
+}
+
 // All that needs the process to stand still. What a thread is inside of is read before: a thread that is stopped is inside of nothing.
 std::vector<RawThread> stopped_threads(pid_t pid, std::vector<std::string>& notes) {
   std::map<pid_t, ThreadStatus> before;
@@ -53,7 +62,7 @@ std::vector<RawThread> stopped_threads(pid_t pid, std::vector<std::string>& note
   std::vector<RawThread> threads;
   const StoppedProcess process(pid);
   for (const auto& [tid, status] : before) {
-    RawThread thread{status, FutexWords::of(pid, status), {}, process.holds(tid)};
+    RawThread thread{status, FutexWords::of(tid, status), {}, process.holds(tid)};
     if (thread.stopped) thread.frames = process.stack(tid, thread.whole);
     threads.push_back(std::move(thread));
   }
@@ -67,7 +76,7 @@ class Stacks {
  public:
   explicit Stacks(pid_t pid) {
     recording_.session.pid = static_cast<std::uint64_t>(pid);
-    recording_.modules = modules_of(pid);
+    recording_.modules = modules_of(living_thread(pid));
     recording_.nodes.emplace_back();
   }
 
@@ -102,6 +111,7 @@ class Stacks {
 };
 
 std::string note_of(const RawThread& thread) {
+  if (thread.status.state == 'Z') return "it has ended, the others go on";
   if (!thread.stopped) return thread.status.state == 'D' ? "it does not stop: it is inside the kernel, in a wait that cannot be interrupted" : "it did not stop in time";
   return thread.whole ? "" : thread.frames.empty() ? "its stack could not be read" : "the frames beyond are not known";
 }

@@ -80,8 +80,11 @@ void StoppedProcess::seize_all() {
 
 void StoppedProcess::seize(pid_t tid) {
   if (::ptrace(PTRACE_SEIZE, tid, nullptr, nullptr) != 0) {
-    if (errno == ESRCH && tid != pid_) return void(threads_.emplace(tid, kNotStopped));  // it has ended
-    throw Failure(kFailed, why_refused(pid_, errno));
+    const int error = errno;
+    const bool ended = (error == ESRCH && tid != pid_) || status_of(pid_, tid).state == 'Z';  // a main thread may end before the others
+    if (!ended) throw Failure(kFailed, why_refused(pid_, error));
+    threads_.emplace(tid, kNotStopped);
+    return;
   }
   threads_.emplace(tid, kNotStopped);
   ::ptrace(PTRACE_INTERRUPT, tid, nullptr, nullptr);

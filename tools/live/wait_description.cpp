@@ -95,7 +95,7 @@ void describe_wait(const ProcessLook& process, const ThreadStatus& status, const
   const auto at = known_calls().find(status.call);
   look.call = at == known_calls().end() ? fmt::format("system call {}", status.call) : at->second.name;
   if (at == known_calls().end()) return;
-  if (at->second.on == On::descriptor) look.object = descriptor_name(process.pid, status.arguments[0]);
+  if (at->second.on == On::descriptor) look.object = descriptor_name(look.tid, status.arguments[0]);
   if (at->second.on == On::child && static_cast<int>(status.arguments[0]) > 0) look.object = fmt::format("process {}", static_cast<int>(status.arguments[0]));
 }
 
