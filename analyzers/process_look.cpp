@@ -52,6 +52,7 @@ ThreadLook look_of(const Model& model, const ThreadLookRow& row, std::uint64_t n
     look.seconds = static_cast<double>(now - row.since) * kNs;
     look.object = object_of(model, row.call, row.object);
   }
+  look.gives_up = row.for_a_while;
   if (row.owner) {
     look.owner = tid_of(model, row.owner);
     look.owner_place = place_of(model, row.owner_stack);
@@ -80,7 +81,7 @@ std::vector<std::vector<std::size_t>> rings_of(const ProcessLook& look) {
   constexpr std::size_t kNobody = static_cast<std::size_t>(-1);
   std::vector<std::size_t> owner(look.threads.size(), kNobody), seen_from(look.threads.size(), kNobody);
   for (std::size_t i = 0; i < owner.size(); ++i)
-    for (std::size_t j = 0; look.threads[i].owner && j < owner.size(); ++j)
+    for (std::size_t j = 0; look.threads[i].owner && !look.threads[i].gives_up && j < owner.size(); ++j)
       if (look.threads[j].tid == *look.threads[i].owner) owner[i] = j;
   std::vector<std::vector<std::size_t>> rings;
   for (std::size_t start = 0; start < owner.size(); ++start) {

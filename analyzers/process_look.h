@@ -26,6 +26,7 @@ struct ThreadLook {
   std::string call;                 // that it is inside of: "pthread_mutex_lock", "epoll_wait"; empty: none
   std::string object;               // what that works on: "mutex 0x...", "/var/log/x", "127.0.0.1:80", "thread 4711"; empty: not known
   std::optional<double> seconds;    // for how long it has been inside
+  bool gives_up = false;            // it waits for a time only, so that no ring with it lasts
   std::optional<pid_t> owner;       // thread that has what it waits for
   Frame owner_place;     // where that one took it
   std::vector<HeldLockLook> held;
@@ -41,7 +42,7 @@ struct ProcessLook {
   std::vector<ThreadLook> threads;  // main thread first
 };
 
-// Indexes into `threads`: each waits for the next, the last for the first.
+// Indexes into `threads`: each waits for the next, the last for the first, for ever.
 std::vector<std::vector<std::size_t>> rings_of(const ProcessLook& look);
 
 // From the records of the agent's last look.

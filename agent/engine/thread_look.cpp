@@ -38,6 +38,7 @@ void ThreadLooker::pending_call(const ThreadBlock& block, trace::ThreadLook& loo
   look.object = own.pending_object;
   look.since = since_start(own.pending_since, session_start_ns);
   look.stack = own.pending_stack;
+  look.for_a_while = own.pending_for_a_while;
   const LockWriter::Owner owner = locks ? locks->owner_of(call, own.pending_object) : LockWriter::Owner{};
   if (!owner.block) return;
   drain_->announce(*owner.block);
@@ -54,7 +55,7 @@ void ThreadLooker::thread(ThreadBlock& block, trace::ThreadLook& look, bool walk
     look.stack_t = look.t;
     return;
   }
-  look.call = look.object = look.since = look.owner = look.owner_stack = 0;
+  look.call = look.object = look.since = look.owner = look.owner_stack = look.for_a_while = 0;
   look.stack = block.last_stack;
   look.stack_t = block.last_sample_ns;
 }

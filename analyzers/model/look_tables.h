@@ -23,6 +23,7 @@ struct ThreadLookRow {  // as in thread_look
   std::uint64_t stack_t = 0;
   ThreadId owner = 0;
   StackId owner_stack = 0;
+  bool for_a_while = false;
   std::vector<HeldLockRow> held;
 };
 

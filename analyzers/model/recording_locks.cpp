@@ -58,7 +58,7 @@ void RecordingReader::operator()(const trace::ThreadLook& event) {
   if (event.request != out_.look.request) out_.look = {event.request, event.t, {}};
   if (out_.look.threads.size() >= kMostLooks) return ignore();
   out_.look.threads.push_back({static_cast<ThreadId>(event.thread), event.asleep != 0, call_of(event.call), event.object, std::min(event.since, event.t),
-                               stack_of(event.stack), std::min(event.stack_t, event.t), static_cast<ThreadId>(event.owner), stack_of(event.owner_stack), {}});
+                               stack_of(event.stack), std::min(event.stack_t, event.t), static_cast<ThreadId>(event.owner), stack_of(event.owner_stack), event.for_a_while != 0, {}});
 }
 
 void RecordingReader::operator()(const trace::HeldLock& event) {

@@ -56,6 +56,12 @@ TEST(Rings, ChainsAreNone) {
   EXPECT_THAT(rings_of(process({thread(1, 99), thread(2, 1)})), IsEmpty()) << "an owner that is no thread of it";
 }
 
+TEST(Rings, WhoGivesUpClosesNone) {
+  std::vector<ThreadLook> threads{thread(2, 3), thread(3, 2)};
+  threads[1].gives_up = true;
+  EXPECT_THAT(rings_of(process(threads)), IsEmpty());
+}
+
 TEST(LookText, RingsComeFirst) {
   const std::string said = text(process({thread(1), thread(2, 3), thread(3, 2)}));
   EXPECT_THAT(said, HasSubstr("deadlock: 2 threads wait for each other"));

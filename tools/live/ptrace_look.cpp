@@ -27,7 +27,7 @@ using analyzers::ThreadLook;
 struct RawThread {
   ThreadStatus status;
   FutexWords futex;
-  std::vector<RawFrame> frames;
+  std::vector<std::uint64_t> frames;
   bool stopped = false, whole = false;
 };
 
@@ -80,24 +80,20 @@ class Stacks {
     recording_.nodes.emplace_back();
   }
 
-  StackId add(const std::vector<RawFrame>& frames) {
+  StackId add(const std::vector<std::uint64_t>& frames) {
     StackId parent = 0;
     for (auto frame = frames.rbegin(); frame != frames.rend(); ++frame) {
       NodeRow node;
-      node.address = frame->address;
+      node.address = *frame;
       node.parent = parent;
-      node.module = module_at(frame->address);
-      if (frame->range_end > frame->range_begin) ranges_[{node.module, frame->range_begin}] = frame->range_end - frame->range_begin;
+      node.module = module_at(*frame);
       parent = static_cast<StackId>(recording_.nodes.size());
       recording_.nodes.push_back(node);
     }
     return parent;
   }
 
-  const analyzers::Recording& done() {
-    for (const auto& [at, size] : ranges_) recording_.code_ranges.push_back({at.second, size, at.first});
-    return recording_;
-  }
+  const analyzers::Recording& recording() const { return recording_; }
 
  private:
   analyzers::ModuleId module_at(std::uint64_t address) const {
@@ -107,7 +103,6 @@ class Stacks {
   }
 
   analyzers::Recording recording_;
-  std::map<std::pair<analyzers::ModuleId, std::uint64_t>, std::uint64_t> ranges_;  // sizes
 };
 
 std::string note_of(const RawThread& thread) {
@@ -128,7 +123,7 @@ ProcessLook look_by_ptrace(pid_t pid, const analyzers::SymbolOptions& options) {
   Stacks stacks(pid);
   std::vector<StackId> ids;
   for (const RawThread& thread : threads) ids.push_back(stacks.add(thread.frames));
-  const analyzers::Symbols symbols(stacks.done(), options);
+  const analyzers::Symbols symbols(stacks.recording(), options);
   for (std::size_t i = 0; i < threads.size(); ++i) {
     ThreadLook thread;
     thread.tid = threads[i].status.tid;

@@ -106,8 +106,8 @@ bool StoppedProcess::holds(pid_t tid) const {
   return at != threads_.end() && at->second != kNotStopped;
 }
 
-std::vector<RawFrame> StoppedProcess::stack(pid_t tid, bool& whole) const {
-  std::vector<RawFrame> frames;
+std::vector<std::uint64_t> StoppedProcess::stack(pid_t tid, bool& whole) const {
+  std::vector<std::uint64_t> frames;
   whole = false;
   void* context = space_ ? _UPT_create(tid) : nullptr;
   if (!context) return frames;
@@ -118,10 +118,7 @@ std::vector<RawFrame> StoppedProcess::stack(pid_t tid, bool& whole) const {
     do {
       unw_word_t address = 0;
       if (unw_get_reg(&cursor, UNW_REG_IP, &address) != 0 || address == 0) break;
-      RawFrame frame{exact ? address : address - 1};
-      unw_proc_info_t function{};
-      if (unw_get_proc_info(&cursor, &function) == 0) frame.range_begin = function.start_ip, frame.range_end = function.end_ip;
-      frames.push_back(frame);
+      frames.push_back(exact ? address : address - 1);
       exact = unw_is_signal_frame(&cursor) > 0;
       more = unw_step(&cursor);
     } while (more > 0 && frames.size() < kMostFrames);

@@ -13,11 +13,6 @@
 
 namespace tailback::tools {
 
-struct RawFrame {
-  std::uint64_t address = 0;               // exact for the innermost frame and behind a signal's, else the return address - 1
-  std::uint64_t range_begin = 0, range_end = 0;  // the unwind range around it; 0 not known
-};
-
 class StoppedProcess {
  public:
   // Threads that do not stop in time (state D) are left as they are. Throws Failure when ptrace is refused.
@@ -27,8 +22,8 @@ class StoppedProcess {
   StoppedProcess& operator=(const StoppedProcess&) = delete;
 
   bool holds(pid_t tid) const;
-  // Innermost first; `whole`: down to the thread's root.
-  std::vector<RawFrame> stack(pid_t tid, bool& whole) const;
+  // Addresses, innermost first: exact for that frame and behind a signal's, else the return address - 1. `whole`: down to the thread's root.
+  std::vector<std::uint64_t> stack(pid_t tid, bool& whole) const;
   std::chrono::microseconds since() const;  // it began to stop
 
  private:

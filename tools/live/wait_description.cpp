@@ -58,14 +58,21 @@ void describe_futex(const ProcessLook& process, const ThreadStatus& status, cons
     if (futex.read && is_thread(process, tid)) look.owner = static_cast<pid_t>(tid);
   };
   const auto operation = static_cast<int>(status.arguments[1]) & FUTEX_CMD_MASK;
+  look.gives_up = status.arguments[3] != 0;
   is("futex", "word");
   if (is_inside(look, "pthread_mutex")) {
     is("pthread_mutex_lock", "mutex");
     owned_by(operation == FUTEX_LOCK_PI ? futex.at(0) & FUTEX_TID_MASK : futex.at(8));  // __owner
   } else if (is_inside(look, "pthread_rwlock")) {
+    constexpr std::int64_t kPhaseFutex = 8, kWritersFutex = 12, kWriter = 24;  // offsets of __wrphase_futex, __writers_futex, __cur_writer
     is("pthread_rwlock_lock", "read-write lock");
-    owned_by(futex.at(16));                      // __cur_writer, seen from __wrphase_futex
-    if (!look.owner) owned_by(futex.at(12));     // and from __writers_futex
+    for (const std::int64_t offset : {kPhaseFutex, kWritersFutex}) {
+      if (!look.owner) owned_by(futex.at(kWriter - offset));
+      if (look.owner) {
+        look.object = fmt::format("read-write lock {:#x}", address - static_cast<std::uint64_t>(offset));
+        break;
+      }
+    }
   } else if (is_inside(look, "join")) {
     is("pthread_join", "thread");
     look.object = fmt::format("thread {}", futex.at(0));
