@@ -75,13 +75,16 @@ std::string command_of(const Recording& recording) {
   return command;
 }
 
+// Whether a wait was there before the look began, and lasts: what began meanwhile was seen at another moment than the rest.
+bool lasts(const ThreadLook& thread) { return thread.owner && !thread.gives_up && (!thread.seconds || *thread.seconds > 0); }
+
 }  // namespace
 
 std::vector<std::vector<std::size_t>> rings_of(const ProcessLook& look) {
   constexpr std::size_t kNobody = static_cast<std::size_t>(-1);
   std::vector<std::size_t> owner(look.threads.size(), kNobody), seen_from(look.threads.size(), kNobody);
   for (std::size_t i = 0; i < owner.size(); ++i)
-    for (std::size_t j = 0; look.threads[i].owner && !look.threads[i].gives_up && j < owner.size(); ++j)
+    for (std::size_t j = 0; lasts(look.threads[i]) && j < owner.size(); ++j)
       if (look.threads[j].tid == *look.threads[i].owner) owner[i] = j;
   std::vector<std::vector<std::size_t>> rings;
   for (std::size_t start = 0; start < owner.size(); ++start) {

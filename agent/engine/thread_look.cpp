@@ -46,11 +46,14 @@ void ThreadLooker::pending_call(const ThreadBlock& block, trace::ThreadLook& loo
   look.owner_stack = owner.taken_at;
 }
 
-// A call whose end was not seen (longjmp, cancellation) stays pending: it counts for a thread that sleeps alone.
-void ThreadLooker::thread(ThreadBlock& block, trace::ThreadLook& look, bool walk) {
+// A call whose end was not seen (longjmp, cancellation) stays pending: it counts for a thread that sleeps alone. `since`: of the pending call
+// before its owner was asked for; if it is over by now, he may be the owner himself.
+void ThreadLooker::thread(ThreadBlock& block, trace::ThreadLook& look, std::uint64_t since, bool walk) {
   const SleepingStack::Look sleep = sleeping_.of(block.tid, walk && look.stack == 0);
-  look.asleep = sleep.asleep;
-  if (sleep.asleep) {
+  const capture::ThreadCalls& own = block.calls;
+  const bool same = own.pending.load(std::memory_order_acquire) == static_cast<Call>(look.call) && (!look.call || own.pending_since == since);
+  look.asleep = sleep.asleep && same;
+  if (look.asleep) {
     if (!look.stack) look.stack = sleep.stack;
     look.stack_t = look.t;
     return;
@@ -82,8 +85,9 @@ void ThreadLooker::all_threads(std::uint32_t request, std::uint64_t session_star
     look.t = now_ns;
     look.request = request;
     look.thread = block->id;
+    const std::uint64_t since = block->calls.pending_since;
     if (calls) pending_call(*block, look, session_start_ns, locks);
-    thread(*block, look, capture::monotonic_ns() < end);
+    thread(*block, look, since, capture::monotonic_ns() < end);
     if (calls && look.call) calls->write_endpoint(static_cast<Call>(look.call), look.object);
     for (const std::uint64_t stack : {look.stack, look.owner_stack})
       if (stack) stacks_->write(static_cast<StackId>(stack));

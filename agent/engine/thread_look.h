@@ -19,7 +19,7 @@ class ThreadLooker {
   void all_threads(std::uint32_t request, std::uint64_t session_start_ns, std::uint64_t now_ns, CallWriter* calls, const LockWriter* locks);
 
  private:
-  void thread(capture::ThreadBlock& block, trace::ThreadLook& look, bool walk);
+  void thread(capture::ThreadBlock& block, trace::ThreadLook& look, std::uint64_t since, bool walk);
   void pending_call(const capture::ThreadBlock& block, trace::ThreadLook& look, std::uint64_t session_start_ns, const LockWriter* locks);
   void held_locks(const capture::ThreadBlock& block, std::uint32_t request, std::uint64_t session_start_ns);
 

@@ -60,6 +60,10 @@ TEST(Rings, WhoGivesUpClosesNone) {
   std::vector<ThreadLook> threads{thread(2, 3), thread(3, 2)};
   threads[1].gives_up = true;
   EXPECT_THAT(rings_of(process(threads)), IsEmpty());
+  threads[1].gives_up = false, threads[1].seconds = 0;
+  EXPECT_THAT(rings_of(process(threads)), IsEmpty()) << "it began while the others were looked at";
+  threads[1].seconds = 0.5;
+  EXPECT_EQ(rings_of(process(threads)).size(), 1u);
 }
 
 TEST(LookText, RingsComeFirst) {

@@ -55,14 +55,17 @@ pid_t living_thread(pid_t pid) {
   return pid;
 }
 
-// All that needs the process to stand still. What a thread is inside of is read before: a thread that is stopped is inside of nothing.
+// All that needs the process to stand still: who waits for whom holds only if it is all of one moment. Of a thread that does not stop, what
+// was known before.
 std::vector<RawThread> stopped_threads(pid_t pid, std::vector<std::string>& notes) {
   std::map<pid_t, ThreadStatus> before;
   for (const pid_t tid : threads_of(pid)) before.emplace(tid, status_of(pid, tid));
   std::vector<RawThread> threads;
   const StoppedProcess process(pid);
   for (const auto& [tid, status] : before) {
-    RawThread thread{status, FutexWords::of(tid, status), {}, process.holds(tid)};
+    RawThread thread{status, {}, {}, process.holds(tid)};
+    if (thread.stopped) process.read_call(thread.status);
+    thread.futex = FutexWords::of(thread.status);
     if (thread.stopped) thread.frames = process.stack(tid, thread.whole);
     threads.push_back(std::move(thread));
   }

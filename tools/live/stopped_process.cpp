@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <libunwind-ptrace.h>
 #include <sys/ptrace.h>
+#include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,7 +14,6 @@
 #include <string>
 
 #include "tools/command.h"
-#include "tools/live/proc_threads.h"
 
 namespace tailback::tools {
 
@@ -126,6 +126,17 @@ std::vector<std::uint64_t> StoppedProcess::stack(pid_t tid, bool& whole) const {
   }
   _UPT_destroy(context);
   return frames;
+}
+
+void StoppedProcess::read_call(ThreadStatus& status) const {
+  user_regs_struct registers{};
+  status.call = -1;
+  if (::ptrace(PTRACE_GETREGS, status.tid, nullptr, &registers) != 0) return;
+  const auto result = static_cast<long>(registers.rax);
+  constexpr long kFirstRestart = 512, kLastRestart = 516;  // ERESTARTSYS to ERESTART_RESTARTBLOCK: what the kernel leaves of a call that it will repeat
+  if (result != -EINTR && (result > -kFirstRestart || result < -kLastRestart)) return;
+  status.call = static_cast<long>(registers.orig_rax);
+  status.arguments = {registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8, registers.r9};
 }
 
 std::chrono::microseconds StoppedProcess::since() const { return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - begin_); }

@@ -11,6 +11,8 @@
 #include <map>
 #include <vector>
 
+#include "tools/live/proc_threads.h"
+
 namespace tailback::tools {
 
 class StoppedProcess {
@@ -24,6 +26,8 @@ class StoppedProcess {
   bool holds(pid_t tid) const;
   // Addresses, innermost first: exact for that frame and behind a signal's, else the return address - 1. `whole`: down to the thread's root.
   std::vector<std::uint64_t> stack(pid_t tid, bool& whole) const;
+  // The system call that a held thread was asleep in when it stopped, into call and arguments.
+  void read_call(ThreadStatus& status) const;
   std::chrono::microseconds since() const;  // it began to stop
 
  private:

@@ -64,12 +64,12 @@ void describe_futex(const ProcessLook& process, const ThreadStatus& status, cons
     is("pthread_mutex_lock", "mutex");
     owned_by(operation == FUTEX_LOCK_PI ? futex.at(0) & FUTEX_TID_MASK : futex.at(8));  // __owner
   } else if (is_inside(look, "pthread_rwlock")) {
-    constexpr std::int64_t kPhaseFutex = 8, kWritersFutex = 12, kWriter = 24;  // offsets of __wrphase_futex, __writers_futex, __cur_writer
+    constexpr std::size_t kPhaseFutex = 8, kWritersFutex = 12, kWriter = 24;  // offsets of __wrphase_futex, __writers_futex, __cur_writer
     is("pthread_rwlock_lock", "read-write lock");
-    for (const std::int64_t offset : {kPhaseFutex, kWritersFutex}) {
+    for (const std::size_t offset : {kPhaseFutex, kWritersFutex}) {
       if (!look.owner) owned_by(futex.at(kWriter - offset));
       if (look.owner) {
-        look.object = fmt::format("read-write lock {:#x}", address - static_cast<std::uint64_t>(offset));
+        look.object = fmt::format("read-write lock {:#x}", address - offset);
         break;
       }
     }
@@ -88,11 +88,11 @@ void describe_futex(const ProcessLook& process, const ThreadStatus& status, cons
 
 }  // namespace
 
-FutexWords FutexWords::of(pid_t pid, const ThreadStatus& status) {
+FutexWords FutexWords::of(const ThreadStatus& status) {
   FutexWords futex;
   if (status.call != SYS_futex) return futex;
-  const iovec local{futex.words.data(), sizeof futex.words}, remote{reinterpret_cast<void*>(status.arguments[0] - kBefore), sizeof futex.words};
-  futex.read = ::process_vm_readv(pid, &local, 1, &remote, 1, 0) == static_cast<ssize_t>(sizeof futex.words);
+  const iovec local{futex.words.data(), sizeof futex.words}, remote{reinterpret_cast<void*>(status.arguments[0]), sizeof futex.words};
+  futex.read = ::process_vm_readv(status.tid, &local, 1, &remote, 1, 0) == static_cast<ssize_t>(sizeof futex.words);
   return futex;
 }
 

@@ -10,14 +10,13 @@
 
 namespace tailback::tools {
 
-// The words around a futex that a thread waits on, read while the process stands still.
+// A futex that a thread waits on and what follows it, read while the process stands still.
 struct FutexWords {
-  static constexpr std::uint64_t kBefore = 16;
-  std::array<std::uint32_t, 12> words{};
+  std::array<std::uint32_t, 5> words{};
   bool read = false;
 
-  static FutexWords of(pid_t pid, const ThreadStatus& status);
-  std::uint32_t at(std::int64_t offset) const { return words[static_cast<std::size_t>(offset + static_cast<std::int64_t>(kBefore)) / 4]; }
+  static FutexWords of(const ThreadStatus& status);
+  std::uint32_t at(std::size_t offset) const { return words[offset / sizeof words[0]]; }
 };
 
 // Fills call, object and owner of `look`, whose tid and frames are known.
