@@ -168,6 +168,13 @@ class LiveTest(Scratch):
                 self.assertEqual(threads[process.pid]["owner"], next(tid for tid in threads if tid != process.pid), "main joins the first")
                 self.assertIn("deadlock: 2 threads wait for each other", text)
 
+    def test_what_only_looks_like_a_deadlock(self):
+        for kind in ("timed", "hand_over_hand", "back_off"):
+            for through, start in (("the agent in it", self.recorded), ("ptrace", self.unrecorded)):
+                with self.subTest(kind=kind, through=through), start([program("deadlocks"), kind]) as (process, _):
+                    look, _ = self.stacks_of(process.pid)
+                    self.assertEqual((look["through"], look["deadlocks"]), (through, []))
+
     def test_stacks_of_sleepers(self):
         for through, start in (("the agent in it", self.recorded), ("ptrace", self.unrecorded)):
             with self.subTest(through=through):
