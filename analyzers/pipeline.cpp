@@ -125,6 +125,7 @@ void tell_absorbed(const std::vector<Absorbed>& absorbed, std::vector<RuleOutcom
 std::unique_ptr<Model> load_model(const std::vector<std::string>& dumps, const AnalysisOptions& options) {
   auto model = std::make_unique<Model>();
   read_all(dumps, options, *model);
+  model->thresholds = options.thresholds;
   say(options, "resolving symbols");
   model->symbols = std::make_unique<Symbols>(model->recording, SymbolOptions{options.debug_directories, options.use_debuginfod});
   auto timeline = std::async(std::launch::async, [&] { return Timeline::build(model->recording); });
@@ -134,6 +135,7 @@ std::unique_ptr<Model> load_model(const std::vector<std::string>& dumps, const A
   model->heap = Heap::build(model->recording);
   model->locks = Locks::build(model->recording);
   add_interpreter_lock(*model);
+  model->pools = Pools::build(model->recording, *model->symbols, model->cpu, model->timeline, model->waits);
   model->allocator_time = AllocatorTime::build(model->recording, *model->symbols, model->cpu);
   return model;
 }
@@ -150,6 +152,7 @@ Report analyze(const Model& model, const AnalysisOptions& options) {
   report.waiting = waiting_of(model);
   report.io = io_rows(model);
   report.locks = lock_rows(model);
+  report.pools = pool_rows(model);
   report.allocations = allocations_of(model);
   report.recording = quality_of(model);
   return report;

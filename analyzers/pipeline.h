@@ -18,6 +18,7 @@ struct AnalysisOptions {
   std::string thread;                              // only threads of this name
   std::vector<std::string> rules;                  // only these; empty: all
   Severity min_severity = Severity::info;
+  Thresholds thresholds;
   std::vector<std::string> debug_directories;      // besides /usr/lib/debug
   bool use_debuginfod = false;
   std::function<void(const std::string&)> progress;  // a line for the terminal, may be empty

@@ -68,6 +68,21 @@ struct LockRow {
   std::vector<LockShare> holders, waiters;                // most time first
 };
 
+struct PoolRow {           // threads that wait for work together
+  std::string name;
+  Frame idle_place;        // where they wait for it
+  std::uint64_t threads = 0;
+  double utilization = 0, busy_seconds = 0, idle_seconds = 0, running_seconds = 0, runnable_seconds = 0;
+  std::vector<WaitRow> waiting;                           // of busy time, standing still by cause, most first
+  double most_busy_threads = 0, saturated_seconds = 0;    // on average over half a second; above the threshold of pool-saturated
+  double busiest_fraction = 0;                            // of the busy time, that of the busiest thread
+  bool counted = false;                                   // whether tasks can be counted; else what follows is 0
+  double tasks = 0, tasks_per_second = 0, tasks_unheard = 0, service_seconds = 0;  // unheard: that found all busy
+  double queue_wait_seconds = 0, queue_length = 0, queue_longest = 0;              // mean, mean, most
+  std::string queue_how;
+  std::vector<Frame> creation_stack;
+};
+
 struct AllocationRow {     // what one place of the program's own code allocated
   Frame culprit;
   double blocks = 0, bytes = 0, bytes_deviation = 0;  // the last: standard deviation of the estimate, 0 exact
@@ -129,6 +144,7 @@ struct Report {
   std::vector<WaitRow> waiting;   // of all threads, most first
   std::vector<IoRow> io;          // most time first
   std::vector<LockRow> locks;     // most waiting first
+  std::vector<PoolRow> pools;     // busiest first
   Allocations allocations;
   std::vector<RuleOutcome> rules;
   RecordingQuality recording;

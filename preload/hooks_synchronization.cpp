@@ -65,12 +65,14 @@ unsigned waiters_of(const pthread_cond_t* condition) { return __atomic_load_n(&c
 bool has_waiters(const pthread_cond_t* condition) { return waiters_of(condition) != 0; }
 bool has_waiters(const sem_t* semaphore) { return __atomic_load_n(reinterpret_cast<const std::uint64_t*>(semaphore), __ATOMIC_RELAXED) >> 32; }
 
-// Before the call that wakes: afterwards the woken thread may already be gone on, and the object with it.
+// Before the call that wakes: afterwards the woken thread may already be gone on, and the object with it. Nobody waiting: work is brought
+// to threads that are all busy.
 void note_wake(Call call, const volatile void* what, std::uint64_t bytes = 0) {
   if (!tailback::capture::recording() || !tailback::capture::timing_locks()) return;
   const tailback::capture::Scope scope;
   if (scope.on() && scope.thread()) record_wake(*scope.thread(), call, object_of(what), bytes);
 }
+void note_signal(const pthread_cond_t* condition) { note_wake(has_waiters(condition) ? Call::cond_signal : Call::wake_nobody, condition); }
 void note_broadcast(const pthread_cond_t* condition) {
   if (const unsigned waiters = waiters_of(condition)) note_wake(Call::cond_broadcast, condition, waiters);
 }
@@ -110,7 +112,7 @@ TAILBACK_HOOK int cnd_timedwait(cnd_t* condition, mtx_t* mutex, const timespec* 
 }
 
 TAILBACK_HOOK int pthread_cond_signal(pthread_cond_t* condition) {
-  if (has_waiters(condition)) note_wake(Call::cond_signal, condition);
+  note_signal(condition);
   return TAILBACK_REAL(pthread_cond_signal)(condition);
 }
 
@@ -120,7 +122,7 @@ TAILBACK_HOOK int pthread_cond_broadcast(pthread_cond_t* condition) {
 }
 
 TAILBACK_HOOK int cnd_signal(cnd_t* condition) {
-  if (has_waiters(reinterpret_cast<pthread_cond_t*>(condition))) note_wake(Call::cond_signal, condition);
+  note_signal(reinterpret_cast<pthread_cond_t*>(condition));
   return TAILBACK_REAL(cnd_signal)(condition);
 }
 
@@ -130,7 +132,7 @@ TAILBACK_HOOK int cnd_broadcast(cnd_t* condition) {
 }
 
 TAILBACK_HOOK int sem_post(sem_t* semaphore) {
-  if (has_waiters(semaphore)) note_wake(Call::sem_post, semaphore);
+  note_wake(has_waiters(semaphore) ? Call::sem_post : Call::wake_nobody, semaphore);
   return TAILBACK_REAL(sem_post)(semaphore);
 }
 
@@ -258,7 +260,7 @@ long tailback_futex_wake(long at, long operation, long count, long timeout, long
   auto* thread = contended_locks.waited_for(futex) ? tailback::preload::watched_thread() : nullptr;
   if (!thread) {
     const long woken = wake();
-    if (woken > 0) note_wake(Call::futex_wake, reinterpret_cast<const volatile void*>(at));
+    if (woken >= 0) note_wake(woken > 0 ? Call::futex_wake : Call::wake_nobody, reinterpret_cast<const volatile void*>(at));
     return woken;
   }
   contended_locks.note_giver(futex, thread->id);

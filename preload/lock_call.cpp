@@ -58,7 +58,7 @@ GivenBack::GivenBack(pthread_mutex_t* mutex, std::uint64_t condition) : thread_(
   const std::uint64_t lock = object_of(mutex);
   held_ = capture::gave_lock(thread_->locks, lock);
   if (held_.woken && thread_->locks.woken_from == condition) note_woken_in_vain();
-  const bool waiters = has_waiters(mutex);
+  const bool waiters = has_waiters(mutex) && contended_locks.waited_for(lock);
   if (!waiters && !held_.weight) return;
   const std::uint64_t now = tick_clock.now();
   note_release(*thread_, lock, held_, waiters, now, waiters ? contended_locks.hand_over(lock, now) : 0);

@@ -16,8 +16,8 @@ using capture::Waited;
 
 inline std::uint64_t object_of(const volatile void* at) { return reinterpret_cast<std::uint64_t>(at); }
 
-// What glibc's own word says about waiters; only read. Where another C library keeps something else there, wakes go uncounted or are
-// counted that woke nobody.
+// What glibc's own word says about waiters; only read. It says so as well of a mutex that a thread has taken back at the end of a wait for a
+// condition, and where another C library keeps something else there.
 inline bool has_waiters(const pthread_mutex_t* mutex) { return __atomic_load_n(&mutex->__data.__lock, __ATOMIC_RELAXED) == 2; }
 
 // Parts of glibc's __kind.
@@ -47,6 +47,7 @@ void note_release(ThreadBlock& thread, std::uint64_t lock, const HeldLock& held,
 template <class Unlock>
 [[gnu::cold, gnu::noinline]] int unlock_and_tell(ThreadBlock& thread, std::uint64_t lock, bool waiters, Unlock unlock) {
   const HeldLock held = capture::gave_lock(thread.locks, lock);
+  waiters = waiters && capture::contended_locks.waited_for(lock);
   if (!capture::timing_locks() || (!waiters && held.weight == 0)) return unlock();
   const std::uint64_t now = capture::tick_clock.now(), others_since = waiters ? capture::contended_locks.hand_over(lock, now) : 0;
   const int result = unlock();

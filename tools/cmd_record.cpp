@@ -19,6 +19,7 @@
 #include "tools/messages.h"
 #include "tools/options/command_line.h"
 #include "tools/options/recording_options.h"
+#include "tools/options/rule_thresholds.h"
 
 namespace tailback::tools {
 
@@ -75,8 +76,7 @@ ChildRequest child_request(const Arguments& command, const ProgramCheck& program
   return request;
 }
 
-void print_hints(const ProgramCheck& program, const std::vector<std::string>& notes) {
-  for (const std::string& note : notes) message(note);
+void print_hints(const ProgramCheck& program) {
   for (const Remark& remark : program.remarks) message(remark.what + "; " + remark.remedy);
 }
 
@@ -103,8 +103,8 @@ int cmd_record(const Arguments& arguments) {
   const OutputPattern output(pattern ? *pattern : "");
   output.check_folder();
 
-  const std::vector<std::string> notes = options.remarks();
-  if (!options.quiet()) print_hints(program, notes);
+  const analyzers::Thresholds thresholds = rule_thresholds(options.config());
+  if (!options.quiet()) print_hints(program);
   ChildRequest request = child_request(command, program, library, options, output, force);
   DeadlockWatch deadlocks(output);
   request.meanwhile = [&](pid_t pid) { deadlocks.look(pid); };
@@ -113,7 +113,7 @@ int cmd_record(const Arguments& arguments) {
     throw Failure(child.exec_error == ENOENT ? kNotFound : kNotExecutable,
                   fmt::format("{} cannot be executed: {}; is the interpreter that it names installed?", program.found,
                               std::strerror(child.exec_error)));
-  complete_and_report({output, child, program, notes, options.quiet()});
+  complete_and_report({output, child, program, thresholds, options.quiet()});
   return child.shell_status();
 }
 

@@ -9,6 +9,7 @@
 #include <array>
 
 #include "analyzers/analyzer.h"
+#include "tools/options/rule_thresholds.h"
 #include "tools/output_file.h"
 #include "tools/progress.h"
 #include "tools/reports/json.h"
@@ -45,6 +46,7 @@ analyzers::AnalysisOptions analysis_options(const ReportOptions& options) {
   analysis.thread = options.thread;
   analysis.rules = options.rules;
   if (!options.min_severity.empty()) analysis.min_severity = severity_of(options.min_severity, "--min-severity");
+  analysis.thresholds = rule_thresholds(options.config);
   analysis.debug_directories = options.debug_directories;
   analysis.use_debuginfod = options.debuginfod;
   if (!options.quiet) analysis.progress = progress_line;
@@ -73,6 +75,7 @@ void ReportOptions::declare(CLI::App& app) {
   app.add_option("--thread", thread, "only threads of that name")->option_text("NAME");
   app.add_option("--from", from, "only from that second on")->option_text("S");
   app.add_option("--to", to, "only up to that second")->option_text("S");
+  app.add_option("--config", config, "TOML file with thresholds of rules; instead of ./.tailback.toml and the user's own")->option_text("FILE");
   app.add_option("--debug-dir", debug_directories, "where to look for debug files besides /usr/lib/debug")
       ->option_text("DIR")
       ->allow_extra_args(false);

@@ -15,7 +15,7 @@ namespace tailback::tools {
 
 struct ReportOptions {
   std::vector<std::string> rules, debug_directories;
-  std::string json, html, min_severity, fail_on, thread;
+  std::string json, html, min_severity, fail_on, thread, config;
   std::optional<double> from, to;
   std::optional<std::size_t> top;
   bool quiet = false, force = false, debuginfod = false;

@@ -11,6 +11,15 @@ namespace {
 constexpr std::size_t kMostEndpoints = 1'000'000, kMostHistograms = 50'000, kMostTurns = 50'000;  // a histogram takes half a KiB
 constexpr std::uint64_t kMostOfAnything = std::uint64_t{1} << 52;  // more is damage, and sums must not overflow
 
+constexpr std::size_t kMostSpans = 1'000'000;  // 48 MB
+
+// Calls by which a thread waits for work, or brings it to others.
+bool hands_work_over(trace::CallGroup group) {
+  using trace::CallGroup;
+  return group == CallGroup::condition || group == CallGroup::semaphore || group == CallGroup::futex || group == CallGroup::input || group == CallGroup::connection ||
+         group == CallGroup::multiplex || group == CallGroup::barrier;
+}
+
 std::uint64_t believable(std::uint64_t value) { return std::min(value, kMostOfAnything); }
 
 template <class Event>
@@ -85,9 +94,20 @@ void CallReader::endpoint(const trace::Endpoint& event) {
   if (event.size_bytes) endpoint.size_bytes = believable(event.size_bytes);
 }
 
+void CallReader::span(const CallKey& key, const trace::CallAggregate& event, const CallCounts& counts) {
+  if (!hands_work_over(trace::group_of(key.call)) || key.thread == 0) return;
+  if (out_.spans.size() >= kMostSpans) {
+    ++out_.left_out;
+    return;
+  }
+  constexpr std::uint64_t kLatest = std::numeric_limits<std::uint32_t>::max();
+  out_.spans.push_back({key, static_cast<std::uint32_t>(std::min(event.end_ms, kLatest)), static_cast<std::uint32_t>(std::min(event.span_ms, kLatest)), counts.calls, counts.ns});
+}
+
 void CallReader::aggregate(const trace::CallAggregate& event) {
   const CallKey key = key_of(event.thread, event.call, event.object);
   CallCounts counts = common_counts(event);
+  span(key, event, counts);
   counts.errors = std::min(believable(event.errors), counts.calls);
   counts.empty = std::min(believable(event.empty), counts.calls);
   row_of(out_.rows, rows_, {key}, most_rows_).counts.add(counts);

@@ -34,6 +34,7 @@ class CallReader {
   };
   using Index = std::unordered_map<StackKey, std::size_t, Hash>;
 
+  void span(const CallKey& key, const trace::CallAggregate& event, const CallCounts& counts);
   CallKey key_of(std::uint64_t thread, std::uint64_t call, std::uint64_t object);
   std::uint64_t endpoint_row(std::uint64_t id);
   // The row of a key in a table of at most `most` rows; without its object, then without its stack when there are too many.

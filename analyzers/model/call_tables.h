@@ -43,6 +43,8 @@ struct CallRow { CallKey key; CallCounts counts; };
 struct CallStackRow { CallKey key; StackId stack = 0; std::uint64_t lock = 0; CallCounts counts; };  // lock: held meanwhile; errors and empty are not known
 struct CallHistogramRow { CallKey key; LogHistogram latencies, sizes; };      // of all threads, and of locks and endpoints singly: key.thread is 0
 struct CallEventRow { std::uint64_t t = 0, ns = 0; CallKey key; StackId stack = 0; std::uint64_t bytes = 0; };
+// One thread's calls of one kind on one object in an interval: of those calls only by which threads wait for, or bring, work.
+struct CallSpanRow { CallKey key; std::uint32_t end_ms = 0, span_ms = 0; std::uint64_t calls = 0, ns = 0; };
 struct WakeRow { CallKey key; std::uint64_t count = 0; };
 struct BlockedRow { CallKey key; StackId stack = 0; std::uint64_t since = 0, t = 0; };  // still inside a call at t
 
@@ -59,6 +61,7 @@ struct CallTables {
   std::vector<CallRow> rows;                 // one for each key
   std::vector<CallStackRow> stacks;          // one for each key and stack
   std::vector<CallHistogramRow> histograms;  // one for each call and endpoint
+  std::vector<CallSpanRow> spans;            // over time, in the order of the file
   std::vector<TurnRow> turns;                // one for each endpoint
   std::vector<WakeRow> wakes;                // one for each key
   std::vector<CallEventRow> events;          // detail

@@ -20,25 +20,13 @@ constexpr std::array<std::string_view, 8> kTakers = {"PyEval_RestoreThread", "Py
 constexpr std::size_t kHiddenBetween = 2;  // functions that are not exported between the wait and the taker
 constexpr std::size_t kFewestThreads = 2;
 
-FunctionId function_at(const Model& model, StackId node) { return model.symbols->frames(node).back().function; }
-
-bool takes_interpreter_lock(const Model& model, StackId stack) {
-  const auto& nodes = model.recording.nodes;
-  if (stack == 0 || stack >= nodes.size()) return false;
-  const ModuleId module = nodes[stack].module;
-  StackId node = stack;
-  for (std::size_t depth = 0; depth <= kHiddenBetween && node && nodes[node].module == module; ++depth, node = nodes[node].parent) {
-    const std::string& name = model.symbols->full_name(function_at(model, node));
-    if (std::find(kTakers.begin(), kTakers.end(), name) != kTakers.end()) return depth > 0;
-  }
-  return false;
-}
+FunctionId function_at(const Symbols& symbols, StackId node) { return symbols.frames(node).back().function; }
 
 // The stack from the innermost function on that has a name: what lies inside of it is the interpreter's own business.
 StackId named_caller(const Model& model, StackId stack) {
   StackId node = stack;
   for (std::size_t depth = 0; depth <= kHiddenBetween && node; ++depth, node = model.recording.nodes[node].parent)
-    if (model.symbols->resolved(function_at(model, node))) return node;
+    if (model.symbols->resolved(function_at(*model.symbols, node))) return node;
   return stack;
 }
 
@@ -46,7 +34,7 @@ StackId named_caller(const Model& model, StackId stack) {
 std::uint64_t find_condition(const Model& model) {
   std::unordered_map<std::uint64_t, std::uint64_t> waited;
   for (const CallStackRow& row : model.recording.calls.stacks)
-    if (row.key.call == Call::cond_wait && row.key.object && takes_interpreter_lock(model, row.stack)) waited[row.key.object] += row.counts.ns;
+    if (row.key.call == Call::cond_wait && row.key.object && takes_interpreter_lock(model.recording, *model.symbols, row.stack)) waited[row.key.object] += row.counts.ns;
   const auto most = std::max_element(waited.begin(), waited.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
   return most == waited.end() ? 0 : most->first;
 }
@@ -90,6 +78,18 @@ Lock lock_of(const Model& model, std::uint64_t condition) {
 }
 
 }  // namespace
+
+bool takes_interpreter_lock(const Recording& recording, const Symbols& symbols, StackId stack) {
+  const auto& nodes = recording.nodes;
+  if (stack == 0 || stack >= nodes.size()) return false;
+  const ModuleId module = nodes[stack].module;
+  StackId node = stack;
+  for (std::size_t depth = 0; depth <= kHiddenBetween && node && nodes[node].module == module; ++depth, node = nodes[node].parent) {
+    const std::string& name = symbols.full_name(function_at(symbols, node));
+    if (std::find(kTakers.begin(), kTakers.end(), name) != kTakers.end()) return depth > 0;
+  }
+  return false;
+}
 
 void add_interpreter_lock(Model& model) {
   const std::uint64_t condition = find_condition(model);

@@ -10,4 +10,7 @@ namespace tailback::analyzers {
 // Adds it to model.locks, of kind cond_wait; its users are where it is given up.
 void add_interpreter_lock(Model& model);
 
+// Whether a wait for a condition from that stack is one for an interpreter's lock.
+bool takes_interpreter_lock(const Recording& recording, const Symbols& symbols, StackId stack);
+
 }  // namespace tailback::analyzers

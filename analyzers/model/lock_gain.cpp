@@ -136,9 +136,9 @@ Gain gain_of_less_waiting(const Model& model, const Lock& lock, double part, con
   const double overhead = part * cpu_of_waiting(model, lock), work = others.cpu - std::min(overhead, others.cpu);
   const double cpu = work / std::max(1.0, model.timeline.cpus);
   const double after = std::max({contenders.need, cpu, others.slowest});
-  gain.fraction = std::max(0.0, contenders.before - after) / wall;
-  gain.low = kHalf * gain.fraction;
   gain.high = contenders.most_wait / wall;
+  gain.fraction = std::min(std::max(0.0, contenders.before - after) / wall, gain.high);  // no thread is done earlier than by what it waits
+  gain.low = kHalf * gain.fraction;
   gain.how = fmt::format("without {} of waiting in each the threads need {:.2f} s instead of {:.2f} s: the longest of what the slowest has left to do ({:.2f} s) and all CPU time "
                          "over {:.0f} CPUs ({:.2f} s, less the {:.2f} s that going to sleep and waking takes); half of it if the section only gets shorter; {}",
                          part < 1 ? "that part" : "all", after, contenders.before, contenders.need, model.timeline.cpus, cpu, overhead, why);

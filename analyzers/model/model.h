@@ -8,8 +8,10 @@
 #include "analyzers/model/cpu_profile.h"
 #include "analyzers/model/heap.h"
 #include "analyzers/model/locks.h"
+#include "analyzers/model/pools.h"
 #include "analyzers/model/recording.h"
 #include "analyzers/model/symbols.h"
+#include "analyzers/model/thresholds.h"
 #include "analyzers/model/timeline.h"
 #include "analyzers/model/waits.h"
 
@@ -17,12 +19,14 @@ namespace tailback::analyzers {
 
 struct Model {
   Recording recording;
+  Thresholds thresholds;  // of rules
   std::unique_ptr<Symbols> symbols;
   CpuProfile cpu;      // CPU time by stack, function, line and thread group; sums equal the CPU clocks
   Timeline timeline;   // each thread second by second: running, runnable, else; and the machine beside it
   Waits waits;         // each thread's time while it does not run; calls by endpoint and place
   Heap heap;           // allocations by site
   Locks locks;         // who waits for whom
+  Pools pools;         // threads that wait for work together
   AllocatorTime allocator_time;  // CPU time inside the allocator and beside it, by function
   std::vector<Recording> others;  // further processes of the same recording (children), for totals
 };

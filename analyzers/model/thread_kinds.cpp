@@ -47,8 +47,8 @@ std::string_view first_argument(std::string_view list) {
 bool is_thread_plumbing(const std::string& function, const std::string& module) {
   static constexpr std::array<std::string_view, 8> modules = {"libc.so", "libc-", "libpthread", "ld-linux", "libstdc++", "libc++.so",
                                                               "libtailback", "ld-musl"};
-  static constexpr std::array<std::string_view, 8> functions = {"std::", "__gnu_cxx::", "boost::", "void std::", "decltype", "__cxxabiv1::",
-                                                                "decltype(auto) std::", "core::ops::function::"};
+  static constexpr std::array<std::string_view, 9> functions = {"std::", "__gnu_cxx::", "boost::", "void std::", "decltype", "__cxxabiv1::",
+                                                                "decltype(auto) std::", "core::ops::function::", "boost_asio_handler_"};
   static constexpr std::array<std::string_view, 8> exact = {"_start", "start_thread", "clone", "clone3", "__clone", "__clone3",
                                                             "execute_native_thread_routine", "__libc_start_main"};
   return any_prefix(module, modules) || any_prefix(function, functions) ||
@@ -201,11 +201,12 @@ void ThreadKinds::join_same_work() {
   for (Gathered& gathered : gathered_) {
     ThreadKind& kind = gathered.kind;
     kind.entry = entry_of_kind(kind);
-    if (kind.entry && !kind.is_main) {
-      const auto [at, added] =
-          known.emplace(std::tuple(kind.entry, gathered.origin.creator, gathered.origin.argument, gathered.pattern), kinds_.size());
+    const std::uint64_t callable = gathered.origin.argument;  // tells what they run, sampled or not
+    if ((kind.entry || callable) && !kind.is_main) {
+      const auto [at, added] = known.emplace(std::tuple(callable ? 0 : kind.entry, gathered.origin.creator, callable, gathered.pattern), kinds_.size());
       if (!added) {
         ThreadKind& first = kinds_[at->second];
+        if (!first.entry) first.entry = kind.entry;
         first.threads.insert(first.threads.end(), kind.threads.begin(), kind.threads.end());
         first.short_lived.insert(first.short_lived.end(), kind.short_lived.begin(), kind.short_lived.end());
         continue;

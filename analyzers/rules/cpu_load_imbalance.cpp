@@ -2,11 +2,13 @@
 // Threads that share one piece of work finish far apart, and the last one decides when it is done. Threads of a pool that
 // merely do different amounts are no imbalance: they must begin together and the others must have stopped.
 #include <algorithm>
+#include <map>
 
 #include <fmt/format.h>
 
 #include "analyzers/model/attribution.h"
 #include "analyzers/model/gain.h"
+#include "analyzers/model/thread_kinds.h"
 #include "analyzers/rules/rules.h"
 #include "analyzers/rules/wording.h"
 
@@ -85,10 +87,28 @@ void add_phase(Uneven& uneven, const Phase& phase, double others_finish, double 
   uneven.last = last.id;
 }
 
-Uneven uneven_of(const ThreadGroup& group, const std::vector<ThreadLoad>& loads, double cpus, double wall) {
+// The main thread takes part in a group's work where most of its own time passes in the function in which most of the group's does (the
+// body of an OpenMP loop).
+bool main_takes_part(const Model& model, const ThreadGroup& group) {
+  constexpr double kMostOfIts = 0.5;
+  const auto main = std::find_if(model.cpu.groups.begin(), model.cpu.groups.end(), [](const ThreadGroup& one) { return one.is_main; });
+  if (main == model.cpu.groups.end() || group.is_main) return false;
+  std::map<FunctionId, double> of_group, of_main;
+  const auto add = [&](const ThreadGroup& one, std::map<FunctionId, double>& times) {
+    for (const FunctionTime& time : model.cpu.functions_of(one.stacks)) times[time.function] = static_cast<double>(time.total_ns);
+  };
+  add(group, of_group), add(*main, of_main);
+  return std::any_of(of_group.begin(), of_group.end(), [&](const auto& function) {
+    const auto known = of_main.find(function.first);
+    return known != of_main.end() && !is_thread_plumbing(model.symbols->function_name(function.first), model.symbols->module_name(function.first)) &&
+           function.second >= kMostOfIts * static_cast<double>(group.cpu_ns) && known->second >= kMostOfIts * static_cast<double>(main->cpu_ns);
+  });
+}
+
+Uneven uneven_of(const ThreadGroup& group, const std::vector<ThreadLoad>& loads, bool with_main, double cpus, double wall) {
   std::vector<ThreadLoad> members;
   for (const ThreadLoad& load : loads)
-    if (std::find(group.threads.begin(), group.threads.end(), load.id) != group.threads.end()) members.push_back(load);
+    if ((with_main && load.is_main) || std::find(group.threads.begin(), group.threads.end(), load.id) != group.threads.end()) members.push_back(load);
   Uneven uneven;
   for (const Phase& phase : phases_of(std::move(members))) {
     double others_finish = 0;
@@ -141,9 +161,10 @@ RuleResult cpu_load_imbalance(const Model& model) {
   RuleResult result;
   std::size_t looked_at = 0;
   for (const ThreadGroup& group : model.cpu.groups) {
-    if (group.is_main || group.threads.size() < 2) continue;
+    const bool with_main = main_takes_part(model, group);
+    if (group.is_main || group.threads.size() + with_main < 2) continue;
     ++looked_at;
-    const Uneven uneven = uneven_of(group, loads, model.timeline.cpus, wall);
+    const Uneven uneven = uneven_of(group, loads, with_main, model.timeline.cpus, wall);
     if (uneven.gain >= kWorthSaying) result.findings.push_back(finding_of(model, group, uneven));
   }
   if (looked_at == 0) return RuleResult::cannot("no two threads of the program do the same kind of work");

@@ -74,6 +74,12 @@ Finding finding_of(const Model& model, const Lock& lock, Gain gain) {
   return finding;
 }
 
+// Threads that otherwise wait for work met here once, as at the program's end when all are told to go: none answers later for it.
+bool happened_once(const Lock& lock, const Gain& gain) {
+  constexpr double kAgain = 2;
+  return gain.metric == "latency" && lock.waits < kAgain * static_cast<double>(lock.wait_by_thread.size());
+}
+
 }  // namespace
 
 RuleResult lock_contention(const Model& model) {
@@ -84,7 +90,7 @@ RuleResult lock_contention(const Model& model) {
     waiting += lock.wait_seconds;
     if (lock.waits < kFewestWaits || blocked_part(lock) >= kMostly || chained_part(lock) >= kMostly) continue;
     Gain gain = gain_of_less_waiting(model, lock, 1, lock.of_interpreter() ? "processes run side by side" : "what its holders do while others wait runs beside instead of in turn");
-    if (severity_by_part(gain.fraction) == Severity::info) continue;
+    if (severity_by_part(gain.fraction) == Severity::info || happened_once(lock, gain)) continue;
     result.findings.push_back(finding_of(model, lock, std::move(gain)));
   }
   result.fine = waiting > 0 ? fmt::format("threads waited {} for locks", duration(waiting)) : "no thread waited for a lock";

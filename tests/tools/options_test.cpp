@@ -10,6 +10,7 @@
 #include "tools/command.h"
 #include "tools/options/command_line.h"
 #include "tools/options/config_file.h"
+#include "tools/options/rule_thresholds.h"
 #include "tools/options/recording_options.h"
 #include "tools/options/values.h"
 
@@ -119,10 +120,30 @@ TEST_F(OptionsTest, EnvironmentHoldsWhatWasGivenAndNothingElse) {
             (Variables{{"TAILBACK_ALLOC_INTERVAL", "65536"}, {"TAILBACK_FOLLOW_CHILDREN", "no"}}));
 }
 
-TEST_F(OptionsTest, WhatIsAskedForInVainIsSaid) {
-  EXPECT_TRUE(resolved({"--alloc", "exact", "-F", "99"}).remarks().empty());
-  write(".tailback.toml", "[rules]\ncpu-hotspot = 0.5\n");
-  EXPECT_NE(resolved({}).remarks().at(0).find("cpu-hotspot"), std::string::npos);
+TEST_F(OptionsTest, ThresholdsOfRulesComeFromTheMostImportantFile) {
+  write("xdg/tailback/config.toml", "[rules]\npool-saturated-utilization = 0.7\nqueue-warning-length = 5\n");
+  write(".tailback.toml", "[rules]\npool_saturated_utilization = 0.8\n");
+  EXPECT_EQ(rule_thresholds("").pool_saturated_utilization, 0.8);
+  EXPECT_EQ(rule_thresholds("").queue_warning_length, 5);
+  EXPECT_EQ(rule_thresholds("").queue_serious_length, analyzers::Thresholds{}.queue_serious_length);
+  write("mine.toml", "[rules]\nqueue-serious-length = 7\n");
+  EXPECT_EQ(rule_thresholds("mine.toml").pool_saturated_utilization, analyzers::Thresholds{}.pool_saturated_utilization);
+}
+
+TEST_F(OptionsTest, AThresholdThatCannotBeIsRefusedByName) {
+  const auto refusal = [&](const std::string& text) {
+    write("mine.toml", text);
+    try {
+      rule_thresholds("mine.toml");
+    } catch (const Failure& failure) {
+      return std::string(failure.what());
+    }
+    return std::string();
+  };
+  EXPECT_NE(refusal("[rules]\n\npool-colour = 1\n").find("mine.toml:3: pool-colour is no threshold"), std::string::npos);
+  EXPECT_NE(refusal("[rules]\npool-colour = 1\n").find("queue-warning-length"), std::string::npos);
+  EXPECT_NE(refusal("[rules]\nqueue-warning-length = \"many\"\n").find("takes a number"), std::string::npos);
+  EXPECT_NE(refusal("[rules]\nqueue-warning-length = -1\n").find("takes a number"), std::string::npos);
 }
 
 TEST_F(OptionsTest, TheProgramsOwnArgumentsAreLeftAlone) {

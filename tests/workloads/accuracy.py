@@ -10,8 +10,8 @@ right function, nothing above low of that rule for fixed, nothing above low for 
 A neighbour on a shared machine can take a CPU away in the one run that is recorded; --attempts measures a workload again when
 something did not hold, and says so. A fault of a rule stays a fault in every attempt.
 
-usage: accuracy.py --tailback PATH --workloads DIR [--repeat N] [--attempts N] [--only NAME] [--memory] [--locks] [--write] [--json FILE]
-       --memory runs the memory pairs too, --locks the pairs about locks
+usage: accuracy.py --tailback PATH --workloads DIR [--repeat N] [--attempts N] [--only NAME] [--memory] [--locks] [--pools] [--write] [--json FILE]
+       --memory runs the memory pairs too, --locks the pairs about locks, --pools those about thread pools
        --write puts the table into docs/accuracy.md, between its marks
 Exit status: 0 when all of that holds, 1 otherwise, 2 for wrong usage.
 """
@@ -71,9 +71,16 @@ PLANTED_LOCKS = {  # run with --locks
     "notify_all": ("lock-wake-storm", {"push_and_wake_all"}),
 }
 CLEAN_LOCKS = ("clean_locks",)
-ALL_PLANTED = {**PLANTED, **PLANTED_MEMORY, **PLANTED_LOCKS}
+PLANTED_POOLS = {  # run with --pools
+    "small_pool": ("pool-saturated", {"look_up_price", "ask"}),
+    "nested_tasks": ("pool-deadlock", {"price_order"}),
+    "large_pool": ("pool-oversized", {"serve", "WorkerPool"}),
+    "worker_by_key": ("pool-imbalance", {"render_invoice", "ask"}),
+    "blocking_task": ("pool-blocking-task", {"fetch_profile", "ask"}),
+}
+ALL_PLANTED = {**PLANTED, **PLANTED_MEMORY, **PLANTED_LOCKS, **PLANTED_POOLS}
 FIGURE = {"wall_time": "wall", "cpu_time": "cpu", "latency": "latency", "memory": "resident"}  # metric of a gain: what the workload prints
-PEAK_RULES = {"memory-peak"}  # whose memory is that of the peak, not that in the end
+PEAK_RULES = {"memory-peak", "pool-oversized"}  # whose memory is that of the peak, not that in the end
 FIGURES = ("wall", "cpu", "latency", "resident", "peak")
 SEVERITIES = ["info", "low", "medium", "high", "critical"]
 TIMEOUT = 120
@@ -179,8 +186,8 @@ def chosen(options):
     """Names of the workloads to run."""
     memory, locks = [*PLANTED_MEMORY, *CLEAN_MEMORY], [*PLANTED_LOCKS, *CLEAN_LOCKS]
     if options.only:
-        return [name for name in [*PLANTED, *CLEAN, *memory, *locks] if name in options.only]
-    return [*PLANTED, *CLEAN, *(memory if options.memory else []), *(locks if options.locks else [])]
+        return [name for name in [*PLANTED, *CLEAN, *memory, *locks, *PLANTED_POOLS] if name in options.only]
+    return [*PLANTED, *CLEAN, *(memory if options.memory else []), *(locks if options.locks else []), *(PLANTED_POOLS if options.pools else [])]
 
 
 def main():
@@ -192,6 +199,7 @@ def main():
     parser.add_argument("--only", action="append")
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--locks", action="store_true")
+    parser.add_argument("--pools", action="store_true")
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--json")
     options = parser.parse_args()

@@ -3,11 +3,11 @@
 _tailback_options() {
   case $1 in
     record | run) echo "--output --frequency --alloc --alloc-interval --locks --io --duration --delay --follow-children --max-size --config --quiet --force --strict --help" ;;
-    report) echo "--json --html --top --min-severity --rule --fail-on --thread --from --to --debug-dir --debuginfod --records --force --quiet --help" ;;
+    report) echo "--json --html --top --min-severity --rule --fail-on --thread --from --to --config --debug-dir --debuginfod --records --force --quiet --help" ;;
     export) echo "--format --kind --output --unit --by-thread --force --quiet --help" ;;
     stacks) echo "--json --full --debug-dir --debuginfod --force --help" ;;
     stop) echo "--help" ;;
-    dump) echo "--json --html --top --min-severity --rule --fail-on --thread --from --to --debug-dir --debuginfod --force --quiet --help" ;;
+    dump) echo "--json --html --top --min-severity --rule --fail-on --thread --from --to --config --debug-dir --debuginfod --force --quiet --help" ;;
     doctor) echo "--json --force --help" ;;
   esac
 }

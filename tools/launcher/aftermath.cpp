@@ -58,7 +58,6 @@ void append_end(DumpAppender& appender, const Aftermath& recorded, bool replaced
   const ChildResult& child = recorded.child;
   const auto status = static_cast<trace::u64>(child.status);
   appender.append(trace::ExitStatus{child.exited, status, child.wall_ns, child.user_ns, child.system_ns});
-  for (const std::string& note : recorded.notes) appender.append(trace::Note{child.wall_ns, note});
   if (replaced_by_unseen)
     appender.append(trace::Note{child.wall_ns,
                                 "what the program became by exec left no dump: LD_PRELOAD was dropped on the way, or that "
@@ -120,8 +119,9 @@ void print_next_steps(const std::vector<DumpSummary>& dumps) {
   message(fmt::format("      tailback export --format pprof -o profile.pb.gz {}", shell_quoted(first)));
 }
 
-void analyze_and_print(const std::vector<DumpSummary>& dumps) {
+void analyze_and_print(const std::vector<DumpSummary>& dumps, const analyzers::Thresholds& thresholds) {
   analyzers::AnalysisOptions options;
+  options.thresholds = thresholds;
   options.progress = progress_line;
   std::vector<std::string> paths;
   for (const DumpSummary& dump : dumps) paths.push_back(dump.path);
@@ -149,7 +149,7 @@ void complete_and_report(const Aftermath& recorded) {
     if (recorded.quiet)
       add_symbols(busiest, nullptr);
     else
-      analyze_and_print(busiest);
+      analyze_and_print(busiest, recorded.thresholds);
   } catch (const std::exception& error) {  // the program's exit status must survive whatever the analysis meets
     end_progress();
     message(fmt::format("the recording is kept, but could not be analysed: {}", error.what()));

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tools/elf_check/program_check.h"
+#include "analyzers/model/thresholds.h"
 #include "tools/launcher/child.h"
 #include "tools/launcher/output_pattern.h"
 
@@ -15,7 +16,7 @@ struct Aftermath {
   const OutputPattern& output;
   const ChildResult& child;
   const ProgramCheck& program;
-  std::vector<std::string> notes;  // for the dump: what was asked for and is not recorded
+  const analyzers::Thresholds& thresholds;  // of rules
   bool quiet = false;
 };
 

@@ -2,9 +2,11 @@
 #include "tools/options/config_file.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <sstream>
@@ -57,14 +59,27 @@ ConfigFile read_config_file(const std::string& path) {
     const unsigned line = node.source().begin.line;
     if (const auto* rules = node.as_table(); rules && name == "rules") {
       for (const auto& [rule, threshold] : *rules) {
-        (void)threshold;
-        file.rule_thresholds += (file.rule_thresholds.empty() ? "" : ", ") + std::string(rule.str());
+        const unsigned at = threshold.source().begin.line;
+        file.rules.push_back({std::string(rule.str()), value_text(threshold, fmt::format("{}:{}: {}", path, at, rule.str())), at});
       }
       continue;
     }
     file.entries.push_back({name, value_text(node, fmt::format("{}:{}: {}", path, line, name)), line});
   }
   return file;
+}
+
+std::vector<std::string> config_files(const std::string& named) {
+  if (!named.empty()) return {named};
+  if (const char* by_environment = std::getenv("TAILBACK_CONFIG"); by_environment && *by_environment) return {by_environment};
+  std::vector<std::string> files;
+  if (::access("./.tailback.toml", F_OK) == 0) files.emplace_back("./.tailback.toml");
+  const char* xdg = std::getenv("XDG_CONFIG_HOME");
+  const char* home = std::getenv("HOME");
+  const std::string folder = xdg && *xdg ? xdg : home && *home ? std::string(home) + "/.config" : "";
+  const std::string own = folder + "/tailback/config.toml";
+  if (!folder.empty() && ::access(own.c_str(), F_OK) == 0) files.push_back(own);
+  return files;
 }
 
 }  // namespace tailback::tools

@@ -15,9 +15,13 @@ struct ConfigEntry {
 
 struct ConfigFile {
   std::vector<ConfigEntry> entries;
-  std::string rule_thresholds;  // names below [rules], joined by ", "
+  std::vector<ConfigEntry> rules;  // below [rules]
 };
 
 ConfigFile read_config_file(const std::string& path);
+
+// Which files are read, the most important first: the one named by hand alone (`named`, or TAILBACK_CONFIG), else the current folder's and
+// the user's own.
+std::vector<std::string> config_files(const std::string& named);
 
 }  // namespace tailback::tools

@@ -65,20 +65,6 @@ void RecordingOptions::take_environment() {
   }
 }
 
-// Which files are read, the most important first. A file named by hand stands alone.
-std::vector<std::string> RecordingOptions::config_files() const {
-  if (!config_.empty()) return {config_};
-  if (const char* named = std::getenv("TAILBACK_CONFIG"); named && *named) return {named};
-  std::vector<std::string> files;
-  if (::access("./.tailback.toml", F_OK) == 0) files.emplace_back("./.tailback.toml");
-  const char* xdg = std::getenv("XDG_CONFIG_HOME");
-  const char* home = std::getenv("HOME");
-  const std::string folder = xdg && *xdg ? xdg : home && *home ? std::string(home) + "/.config" : "";
-  const std::string own = folder + "/tailback/config.toml";
-  if (!folder.empty() && ::access(own.c_str(), F_OK) == 0) files.push_back(own);
-  return files;
-}
-
 void RecordingOptions::take_file(const std::string& path) {
   const ConfigFile file = read_config_file(path);
   for (const ConfigEntry& entry : file.entries) {
@@ -95,9 +81,6 @@ void RecordingOptions::take_file(const std::string& path) {
                     origin + " is no option of this version; remove the line ('tailback record --help' lists the names)");
     take(*known, entry.value, origin);
   }
-  if (!file.rule_thresholds.empty())
-    remarks_.push_back(
-        fmt::format("{}: [rules] sets thresholds ({}), which this version does not use yet", path, file.rule_thresholds));
 }
 
 void RecordingOptions::resolve() {
@@ -106,7 +89,7 @@ void RecordingOptions::resolve() {
       take(option, at->second, std::string("--") + option.name);
   quiet_decided_ = quiet_;
   take_environment();
-  for (const std::string& path : config_files()) take_file(path);
+  for (const std::string& path : config_files(config_)) take_file(path);
 }
 
 const std::string* RecordingOptions::find(const std::string& name) const {

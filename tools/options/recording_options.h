@@ -34,18 +34,15 @@ class RecordingOptions {
   bool quiet() const { return quiet_; }
   // NAME=value for each option that somebody gave, output excepted (its pattern is the launcher's business).
   std::vector<std::pair<std::string, std::string>> environment() const;
-  // Lines for the reader: what a source asks for in vain.
-  const std::vector<std::string>& remarks() const { return remarks_; }
+  const std::string& config() const { return config_; }  // the file named on the command line
 
  private:
   void take(const RecordingOption& option, const std::string& text, const std::string& origin);
   void take_environment();
   void take_file(const std::string& path);
-  std::vector<std::string> config_files() const;
 
   std::map<std::string, std::string> given_;   // as typed on the command line
   std::map<std::string, std::string> values_;  // checked
-  std::vector<std::string> remarks_;
   std::string config_;
   bool quiet_ = false;
   bool quiet_decided_ = false;

@@ -185,6 +185,31 @@ Json lock_json(const LockRow& row) {
           {"waiters", shares_json(row.waiters)}};
 }
 
+Json pool_json(const PoolRow& row) {
+  return {{"name", json_text(row.name)},
+          {"idle_place", culprit_json(row.idle_place)},
+          {"threads", row.threads},
+          {"utilization", number(row.utilization)},
+          {"busy_seconds", number(row.busy_seconds)},
+          {"idle_seconds", number(row.idle_seconds)},
+          {"running_seconds", number(row.running_seconds)},
+          {"runnable_seconds", number(row.runnable_seconds)},
+          {"waiting", waiting_json(row.waiting)},
+          {"most_busy_threads", number(row.most_busy_threads)},
+          {"saturated_seconds", number(row.saturated_seconds)},
+          {"busiest_fraction", number(row.busiest_fraction)},
+          {"tasks_counted", row.counted},
+          {"tasks", number(row.tasks)},
+          {"tasks_per_second", number(row.tasks_per_second)},
+          {"tasks_unheard", number(row.tasks_unheard)},
+          {"service_seconds", number(row.service_seconds)},
+          {"queue_wait_seconds", number(row.queue_wait_seconds)},
+          {"queue_length", number(row.queue_length)},
+          {"queue_longest", number(row.queue_longest)},
+          {"queue_how", json_text(row.queue_how)},
+          {"creation_stack", frames_json(row.creation_stack)}};
+}
+
 Json thread_json(const ThreadRow& row) {
   Json json = {{"id", row.id},
                {"tid", row.tid},
@@ -239,7 +264,9 @@ std::string json_report(const Report& report) {
   for (const ThreadRow& row : report.threads) json["threads"].push_back(thread_json(row));
   json["locks"] = Json::array();
   for (const LockRow& row : report.locks) json["locks"].push_back(lock_json(row));
-  for (const char* list : {"pools", "pauses"}) json[list] = Json::array();
+  json["pools"] = Json::array();
+  for (const PoolRow& row : report.pools) json["pools"].push_back(pool_json(row));
+  json["pauses"] = Json::array();
   json["allocations"] = allocations_json(report.allocations);
   json["waiting"] = waiting_json(report.waiting);
   json["io"] = Json::array();

@@ -10,6 +10,7 @@
 #include "tools/reports/io_section.h"
 #include "tools/reports/lock_section.h"
 #include "tools/reports/memory_section.h"
+#include "tools/reports/pool_section.h"
 #include "tools/reports/page.h"
 #include "tools/reports/stack_lines.h"
 
@@ -250,6 +251,7 @@ std::string text_report(const Report& report, const TextOptions& options) {
   if (!options.brief) rule_list(page, report, RuleOutcome::not_applicable, "Could not be looked at");
   io_section(page, report);
   lock_section(page, report);
+  pool_section(page, report);
   memory_section(page, report);
   thread_table(page, report);
   data_quality(page, report.recording);

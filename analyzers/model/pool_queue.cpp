@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "analyzers/model/pool_queue.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "analyzers/model/queueing.h"
+
+namespace tailback::analyzers {
+
+namespace {
+
+constexpr double kCrowded = 1;       // tasks in the queue on average, from which on the fluid says more than chance does
+constexpr double kMostTimes = 16;    // the present size: no plan goes beyond
+constexpr double kUsableCpu = 0.9;   // of the CPUs: beyond, tasks wait for one another there
+
+std::vector<Inflow> inflows_of(const Pool& pool) {
+  std::vector<Inflow> inflows;
+  for (const PoolBin& bin : pool.bins) {
+    const double length = std::min(bin.length, pool.last_task - bin.start);  // all of the last bin's tasks came before that
+    if ((bin.tasks > 0 || !inflows.empty()) && length > 0) inflows.push_back({bin.start, length, bin.tasks});
+  }
+  return inflows;
+}
+
+double span_of(const std::vector<Inflow>& inflows) {
+  return inflows.empty() ? 0 : inflows.back().start + inflows.back().length - inflows.front().start;
+}
+
+// Tasks that come at random for a pool that keeps up.
+double wait_by_chance(const Pool& pool, const std::vector<Inflow>& inflows, double threads) {
+  const double span = span_of(inflows);
+  const double load = span > 0 ? std::min(pool.busy / span, 0.98 * threads) : 0;
+  return mean_wait(threads, load, pool.service());
+}
+
+double cpu_of_task(const Pool& pool) { return pool.tasks > 0 ? pool.running / pool.tasks : 0; }
+
+}  // namespace
+
+PoolQueue queue_with(const Pool& pool, double threads, double free_cpus) {
+  PoolQueue queue;
+  if (!pool.counts_tasks() || pool.service() <= 0) return queue;
+  const std::vector<Inflow> inflows = inflows_of(pool);
+  double rate = threads / pool.service();
+  if (const double cpu = cpu_of_task(pool); cpu > 0) rate = std::min(rate, free_cpus / cpu);
+  const Backlog backlog = backlog_of(inflows, rate);
+  queue.known = true;
+  queue.longest = backlog.longest, queue.finish = std::max(backlog.finish, pool.last_task) + pool.service();
+  if (backlog.mean_length >= kCrowded) {
+    queue.wait = backlog.mean_wait, queue.length = backlog.mean_length;
+    queue.how = "tasks counted as they came, less those that the threads had time for";
+    return queue;
+  }
+  const double span = span_of(inflows);
+  queue.wait = std::max(backlog.mean_wait, wait_by_chance(pool, inflows, threads));
+  queue.length = span > 0 ? pool.tasks * queue.wait / span : 0;
+  queue.how = "estimated for tasks that come at random (M/M/k)";
+  return queue;
+}
+
+PoolQueue queue_of(const Pool& pool) { return queue_with(pool, static_cast<double>(pool.size()), static_cast<double>(pool.size())); }
+
+PoolPlan plan_of(const Pool& pool, double free_cpus) {
+  PoolPlan plan;
+  const auto now = static_cast<double>(pool.size());
+  plan.size = now;
+  for (const PoolBin& bin : pool.bins)
+    if (bin.length > 0) plan.load = std::max(plan.load, bin.tasks / bin.length * pool.service());
+  if (!pool.counts_tasks()) plan.load = 2 * now;  // not known: as much again is a guess
+  const double share = pool.busy > 0 ? (pool.running + pool.runnable) / pool.busy : 0;
+  const double by_cpus = share > 0 ? std::ceil(kUsableCpu * free_cpus / std::min(1.0, share)) : kMostTimes * now;
+  const double wanted = std::min(staffing(plan.load), kMostTimes * now);
+  plan.limited_by_cpus = by_cpus < wanted;
+  plan.size = std::max(now, std::min(wanted, by_cpus));
+  plan.now = queue_with(pool, now, free_cpus);
+  plan.after = queue_with(pool, plan.size, free_cpus);
+  return plan;
+}
+
+}  // namespace tailback::analyzers
