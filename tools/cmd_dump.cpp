@@ -23,7 +23,8 @@ int cmd_dump(const Arguments& arguments) {
   options.check();
   const pid_t pid = process_id(process);
   AgentChannel agent = recorded(pid);
-  if (!agent.ended() && !agent.ask(trace::RequestKind::flush) && !options.quiet)
+  const bool answers = agent.ended() || (agent.ask(trace::RequestKind::flush) && agent.ask(trace::RequestKind::look));  // the latter: where sleeping threads are
+  if (!answers && !options.quiet)
     message(fmt::format("process {} did not answer: its thread sleeps; what it wrote up to its last run is what follows", pid));
   const int status = report_on({agent.dump()}, options);
   if (!options.quiet) message(fmt::format("the recording goes on in {}; to end it: tailback stop {}", shell_quoted(agent.dump()), pid));

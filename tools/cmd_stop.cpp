@@ -20,6 +20,7 @@ int cmd_stop(const Arguments& arguments) {
   const pid_t pid = process_id(process);
   AgentChannel agent = recorded(pid);
   const std::string dump = shell_quoted(agent.dump());
+  if (!agent.ended()) agent.ask(trace::RequestKind::look);  // where threads sleep, for the report
   if (agent.ended()) {
     message(fmt::format("the recording of process {} is over already; tailback report {}", pid, dump));
   } else if (agent.ask(trace::RequestKind::stop) || agent.ended()) {

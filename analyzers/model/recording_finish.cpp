@@ -132,6 +132,7 @@ void keep_calls_of(CallTables& calls, const std::unordered_set<ThreadId>& kept) 
   std::erase_if(calls.stacks, other);
   std::erase_if(calls.events, other);
   std::erase_if(calls.wakes, other);
+  std::erase_if(calls.spans, other);
   std::erase_if(calls.still_blocked, other);
 }
 
@@ -162,11 +163,19 @@ void cut_window(Recording& out) {
   cut_rows(out.cgroup, from, to);
 }
 
+// Where a thread was when somebody looked at it, in the call that it is still inside of.
+StackId stack_seen(const LookTable& look, const BlockedRow& row) {
+  for (const ThreadLookRow& thread : look.threads)
+    if (thread.thread == row.key.thread && thread.asleep && thread.call == row.key.call && thread.object == row.key.object) return thread.stack;
+  return 0;
+}
+
 // A call that was not over when a dump was asked for may have ended since and be in the sums: only those of the end stand.
 void keep_blocked_at_end(Recording& out) {
   constexpr std::uint64_t kAtTheEnd = 1'000'000'000;
   std::erase_if(out.calls.still_blocked, [&](const BlockedRow& row) { return row.t + kAtTheEnd < out.duration_ns; });
   for (BlockedRow& row : out.calls.still_blocked) {
+    if (!row.stack) row.stack = stack_seen(out.look, row);
     row.since = std::clamp(row.since, out.from_ns, out.to_ns);
     row.t = std::clamp(row.t, row.since, out.to_ns);
   }

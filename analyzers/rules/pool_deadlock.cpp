@@ -13,25 +13,6 @@
 namespace tailback::analyzers {
 namespace {
 
-constexpr double kForLong = 1;  // seconds: a thread that still waits at the end
-
-// Since when all members wait for other threads, each in a task; negative: they do not.
-double all_wait_since(const Model& model, const Pool& pool) {
-  double since = 0;
-  std::size_t waiting = 0;
-  for (const BlockedRow& row : model.recording.calls.still_blocked) {
-    const bool member = std::any_of(pool.members.begin(), pool.members.end(), [&](const PoolMember& one) { return one.thread == row.key.thread; });
-    if (!member) continue;
-    const bool for_work = row.key.call == pool.idle_call && pool.queues.contains(row.key.object);
-    const trace::CallGroup group = trace::group_of(row.key.call);
-    const bool for_thread = group == trace::CallGroup::condition || group == trace::CallGroup::futex || group == trace::CallGroup::semaphore || group == trace::CallGroup::join;
-    if (for_work || !for_thread || row.t - row.since < static_cast<std::uint64_t>(kForLong * 1e9)) return -1;
-    ++waiting;
-    since = std::max(since, static_cast<double>(row.since) * 1e-9);
-  }
-  return waiting == pool.size() ? since : -1;
-}
-
 Gain gain_of(const Model& model, const Pool& pool, const Obstacle& obstacle, double hangs_since) {
   Gain gain;
   if (hangs_since >= 0) {
@@ -75,7 +56,7 @@ RuleResult pool_deadlock(const Model& model) {
     if (trouble_of(model, pool) != PoolTrouble::own_tasks) continue;
     for (const Obstacle& obstacle : obstacles_of(model, pool)) {
       if (obstacle.cause != WaitCause::condition && obstacle.cause != WaitCause::futex && obstacle.cause != WaitCause::semaphore && obstacle.cause != WaitCause::barrier) continue;
-      const double since = all_wait_since(model, pool);
+      const double since = hangs_since(model, pool);
       result.findings.push_back(finding_of(model, pool, obstacle, since, gain_of(model, pool, obstacle, since)));
       break;
     }

@@ -66,12 +66,30 @@ bool few_wait(const Model& model, const Pool& pool) {
 PoolTrouble trouble_of(const Model& model, const Pool& pool) {
   if (pool.busy <= 0) return PoolTrouble::none;
   if (is_uneven(pool)) return PoolTrouble::uneven;
+  if (pool.own_unheard > 0 && hangs_since(model, pool) >= 0) return PoolTrouble::own_tasks;
   if (!is_busy(model, pool)) return PoolTrouble::none;
   const bool needs_itself = pool.own_unheard > 0 && pool.own_unheard >= kSentByItself * pool.tasks;
   if (needs_itself && waiting_for_threads(pool) >= kMostOfBusy * pool.busy) return PoolTrouble::own_tasks;
   if (pool.blocked_on(WaitCause::lock) >= kMostOfBusy * pool.busy) return PoolTrouble::locks;
   if (pool.blocked() < kMostOfBusy * pool.busy && are_cpus_taken(model, pool)) return PoolTrouble::cpus;
   return few_wait(model, pool) ? PoolTrouble::few_tasks : PoolTrouble::size;
+}
+
+double hangs_since(const Model& model, const Pool& pool) {
+  constexpr std::uint64_t kForLong = 1'000'000'000;
+  double since = 0;
+  std::size_t waiting = 0;
+  for (const BlockedRow& row : model.recording.calls.still_blocked) {
+    const bool member = std::any_of(pool.members.begin(), pool.members.end(), [&](const PoolMember& one) { return one.thread == row.key.thread; });
+    if (!member) continue;
+    const bool for_work = row.key.call == pool.idle_call && pool.queues.contains(row.key.object);
+    const trace::CallGroup group = trace::group_of(row.key.call);
+    const bool for_thread = group == trace::CallGroup::condition || group == trace::CallGroup::futex || group == trace::CallGroup::semaphore || group == trace::CallGroup::join;
+    if (for_work || !for_thread || row.t - row.since < kForLong) return -1;
+    ++waiting;
+    since = std::max(since, static_cast<double>(row.since) * 1e-9);
+  }
+  return waiting == pool.size() ? since : -1;
 }
 
 const PoolMember& busiest_of(const Pool& pool) {

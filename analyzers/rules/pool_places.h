@@ -21,6 +21,9 @@ enum class PoolTrouble {
 
 PoolTrouble trouble_of(const Model& model, const Pool& pool);
 
+// Seconds since when all members have waited for other threads, each in a task, for a second or longer, to the end; negative: they have not.
+double hangs_since(const Model& model, const Pool& pool);
+
 const PoolMember& busiest_of(const Pool& pool);
 double busy_of_others(const Pool& pool, const PoolMember& one);  // seconds, on average
 

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// openmp_loop static|dynamic: rows of very different cost, dealt out in equal parts or as threads become free.
+#include <cstdio>
+#include <cstring>
+
+namespace {
+
+[[gnu::noinline]] double sum_row(int row) {
+  double sum = 0;
+  for (long i = 0; i < row * 4000L; ++i) sum += 1.0 / static_cast<double>(i + 1);
+  return sum;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  double total = 0;
+  if (argc > 1 && std::strcmp(argv[1], "static") == 0) {
+#pragma omp parallel for reduction(+ : total) schedule(static)
+    for (int row = 0; row < 1000; ++row) total += sum_row(row);
+  } else {
+#pragma omp parallel for reduction(+ : total) schedule(dynamic, 4)
+    for (int row = 0; row < 1000; ++row) total += sum_row(row);
+  }
+  std::printf("%.3f\n", total);
+}
