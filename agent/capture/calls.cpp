@@ -99,6 +99,7 @@ void add_call_stack(ThreadBlock& thread, Call call, std::uint64_t object, std::u
   own.blocked_call = call;
   own.blocked_stack = stack;
   own.blocked_object = object;
+  if (trace::ends_a_turn(call)) ++own.turns;
   if (detail_span.holds(begin + tick_clock.from_ns(ns))) push_event(own, {tick_clock.monotonic_at(begin), ns, object, bytes, stack, call});
 }
 

@@ -73,6 +73,7 @@ struct alignas(kCacheLine) ThreadCalls {  // what each call changes comes first,
   Call blocked_call;
   StackId blocked_stack;
   std::uint64_t blocked_object;
+  std::uint32_t turns, turns_at_sample;  // times that the thread waited for work; the same when it was last sampled
   // For stacks met lately: with the function that jumped to the call (stack_of_call), 0 there is none.
   struct {
     StackId stack, with_jump;

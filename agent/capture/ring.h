@@ -9,7 +9,7 @@
 
 namespace tailback::capture {
 
-enum SampleFlag : std::uint16_t { kSampleAtSyscall = 2, kSamplePartialStack = 4 };  // as in cpu_sample.flags
+enum SampleFlag : std::uint16_t { kSampleAtSyscall = 2, kSamplePartialStack = 4, kSampleAfterWait = 8 };  // as in cpu_sample.flags
 
 struct Sample {
   std::uint64_t t;  // ns since the start of the session

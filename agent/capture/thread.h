@@ -88,6 +88,7 @@ struct ThreadLocal {
   std::uint64_t wanted_mask;   // bits of our signals that the program believes it has blocked
   std::uint64_t waiting_set;   // of a sigwait under way, without our bit, which comes in when the signal is given back
   std::uint64_t allocation_budget;  // bytes that pass unseen before the next allocation is looked at
+  std::uint64_t fork_began;    // ticks, of a fork under way
   StackBounds stack_at_fork;   // of the thread that forked this process; zero in one that was executed
 };
 static_assert(sizeof(ThreadLocal) <= 128);

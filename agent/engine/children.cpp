@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The session in child processes, and around fork and exec: what is done at once, and what only when a child is used.
 #include "agent/capture/clock.h"
+#include "agent/capture/record_call.h"
 #include "agent/engine/helper.h"
 #include "agent/engine/session.h"
 #include "agent/engine/signals.h"
@@ -49,12 +50,17 @@ void Session::before_fork() {
   ++thread_local_state.in_agent;
   thread_local_state.holds_drain = lock_->lock_within(kLockWaitNs);
   if (const ThreadBlock* own = thread_local_state.block) thread_local_state.stack_at_fork = own->stack;
+  thread_local_state.fork_began = capture::tick_clock.now();
 }
 
 void Session::after_fork_in_parent() {
   if (!ready_ || !capture::recording()) return;
+  const std::uint64_t end = capture::tick_clock.now();
   if (thread_local_state.holds_drain) lock_->unlock();
   thread_local_state.holds_drain = 0;
+  ThreadBlock* own = thread_local_state.block;
+  const std::uint64_t began = thread_local_state.fork_began;
+  if (own && options_.io && began) capture::record_call(*own, {trace::Call::fork, 0, began, end});
   --thread_local_state.in_agent;
 }
 

@@ -13,13 +13,14 @@ using capture::ThreadBlock;
 using capture::ThreadCounters;
 using capture::ThreadState;
 
-bool Drain::init(capture::ThreadTable& threads, StackWriter& stacks, CpuAggregate& aggregate, Detail& detail, DumpFile& dump, CallWriter& calls) {
+bool Drain::init(capture::ThreadTable& threads, StackWriter& stacks, CpuAggregate& aggregate, Detail& detail, DumpFile& dump, CallWriter& calls, Stretches& stretches) {
   threads_ = &threads;
   stacks_ = &stacks;
   aggregate_ = &aggregate;
   detail_ = &detail;
   dump_ = &dump;
   calls_ = &calls;
+  stretches_ = &stretches;
   groups_ = static_cast<Group*>(capture::map_own_pages(kGroups * sizeof(Group)));
   return groups_ != nullptr;
 }
@@ -27,6 +28,7 @@ bool Drain::init(capture::ThreadTable& threads, StackWriter& stacks, CpuAggregat
 void Drain::begin(std::uint64_t session_start_ns) {
   session_start_ns_ = session_start_ns;
   interval_begin_ = 0;
+  stretches_->begin();
   listed_ = samples_ = lost_records_ = 0;
   handler_ns_of_ended_ = samples_of_ended_ = 0;
 }
@@ -92,6 +94,7 @@ void Drain::announce(ThreadBlock& block) {
 void Drain::sample(ThreadBlock& block, const Sample& sample, bool singly) {
   announce(block);
   stacks_->write(sample.stack);
+  stretches_->sample(block.slot, block.id, sample);
   block.last_stack = sample.stack;
   block.last_sample_ns = sample.t;
   ++samples_;
@@ -121,6 +124,7 @@ void Drain::flush(std::uint64_t now_ns) {
 
 // The last records of a thread; then its block may be used again.
 void Drain::collect(ThreadBlock& block) {
+  stretches_->end(block.slot, block.id);
   handler_ns_of_ended_ += block.handler_ns.exchange(0, std::memory_order_relaxed);
   samples_of_ended_ += block.samples.load(std::memory_order_relaxed);
   const bool listed = block.announced || listed_ < kThreadsListed || block.samples.load(std::memory_order_relaxed) != 0;

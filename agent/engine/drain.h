@@ -7,12 +7,13 @@
 #include "agent/engine/call_writer.h"
 #include "agent/engine/detail.h"
 #include "agent/engine/stack_writer.h"
+#include "agent/engine/stretches.h"
 
 namespace tailback::engine {
 
 class Drain {
  public:
-  bool init(capture::ThreadTable& threads, StackWriter& stacks, CpuAggregate& aggregate, Detail& detail, DumpFile& dump, CallWriter& calls);
+  bool init(capture::ThreadTable& threads, StackWriter& stacks, CpuAggregate& aggregate, Detail& detail, DumpFile& dump, CallWriter& calls, Stretches& stretches);
   // A new dump from now on; times are counted from `session_start_ns` (CLOCK_MONOTONIC).
   void begin(std::uint64_t session_start_ns);
 
@@ -56,6 +57,7 @@ class Drain {
   Detail* detail_ = nullptr;
   DumpFile* dump_ = nullptr;
   CallWriter* calls_ = nullptr;
+  Stretches* stretches_ = nullptr;
   Group* groups_ = nullptr;
   std::uint64_t session_start_ns_ = 0;
   std::uint64_t interval_begin_ = 0;

@@ -6,6 +6,8 @@
 #include <signal.h>
 #include <sys/prctl.h>
 
+#include <algorithm>
+
 #include "agent/capture/clock.h"
 #include "agent/capture/dormant.h"
 #include "agent/capture/syscalls.h"
@@ -71,10 +73,20 @@ void* Helper::main(void* self) {
   return nullptr;
 }
 
+// Sleeps until the next tick, or, while the program is busy, so short that a pause is noticed. Woken before its time it ticks at once.
 void Helper::loop() {
+  PauseSentinel& sentinel = session_->sentinel();
+  session_->begin_watching();
+  std::uint64_t begun = capture::monotonic_ns(), next_tick = begun + kTickNs;
   while (state_.load(std::memory_order_acquire) == kRunning) {
-    wait_on(state_, kRunning, kTickNs);
+    const std::uint64_t due = std::min(next_tick, begun + sentinel.slice_ns(kTickNs));
+    wait_on(state_, kRunning, due - begun);
     if (state_.load(std::memory_order_acquire) != kRunning) return;
+    const std::uint64_t now = capture::monotonic_ns();
+    if (now >= due) sentinel.woke(begun, due, now);
+    begun = now;
+    if (now >= due && now < next_tick) continue;
+    next_tick = now + kTickNs;
     if (!session_->tick()) {
       state_.store(kOff, std::memory_order_release);
       return;

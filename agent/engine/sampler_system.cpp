@@ -159,6 +159,22 @@ void SystemSampler::sample(DumpFile& dump, std::uint64_t now_ns, std::uint64_t l
   if (version_ != Version::none) cgroup(dump, now_ns);
 }
 
+std::uint64_t SystemSampler::throttled_ns() const {
+  if (!cpu_folder_[0]) return 0;
+  char path[1100], buffer[512];
+  Text(path, sizeof path).add(cpu_folder_).add("/cpu.stat");
+  const auto stat = read_kernel_file(path, buffer, sizeof buffer);
+  return version_ == Version::two ? number_after(stat, "throttled_usec") * 1000 : number_after(stat, "throttled_time");
+}
+
+std::uint64_t SystemSampler::steal_ns() const {
+  char buffer[512];
+  Scanner cpu(read_kernel_file("/proc/stat", buffer, sizeof buffer));
+  if (!cpu.skip_past("cpu ")) return 0;
+  for (int field = 0; field < 7; ++field) cpu.number();
+  return cpu.number() * kKernelTickNs;
+}
+
 void SystemSampler::process(DumpFile& dump, std::uint64_t now_ns, std::uint64_t live_threads) {
   trace::ProcessState state;
   state.t = now_ns;

@@ -19,6 +19,9 @@ class SystemSampler {
   // Finds the cgroup of the process (version 1 or 2) and, of it and its parents, the ones with the tightest limits.
   void init();
   void sample(DumpFile& dump, std::uint64_t now_ns, std::uint64_t live_threads);
+  // By the cgroup's quota so far; and taken by the host, on all CPUs. From any thread; 0 where it is not known.
+  std::uint64_t throttled_ns() const;
+  std::uint64_t steal_ns() const;
 
  private:
   void process(DumpFile& dump, std::uint64_t now_ns, std::uint64_t live_threads);

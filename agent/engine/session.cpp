@@ -106,7 +106,8 @@ bool Session::init_tables() {
   const std::uint32_t most_nodes = allocation_mode() == capture::AllocationMode::exact ? kMaxNodesExact : kMaxNodes;
   return code.init(executable_) && stacks_.init(most_nodes) && unwinder.init(code, stacks_) && threads_.init() &&
          stack_writer_.init(code, stacks_, unwinder, dump_, most_nodes) && aggregate_.init() && detail_.init() &&
-         drain_.init(threads_, stack_writer_, aggregate_, detail_, dump_, call_writer_) && init_calls() && init_allocations(most_nodes);
+         recording_parts.stretches.init(stacks_, stack_writer_, dump_) &&
+         drain_.init(threads_, stack_writer_, aggregate_, detail_, dump_, call_writer_, recording_parts.stretches) && init_calls() && init_allocations(most_nodes);
 }
 
 bool Session::init_calls() {
@@ -329,6 +330,8 @@ void Session::write_last_records(EndReason reason, std::uint64_t status) {
   dump_.open_reserve();
   if (was_full) dump_.append(trace::Note{now, "the dump reached its size limit (--max-size) or the disk was full: recording stopped early"});
   drain_.all_threads(!helper.running() && alone_until_ns_ == 0);
+  recording_parts.stretches.end_all();
+  sentinel().write(dump_, detail_);
   if (options_.io) drain_.all_calls(true, now);
   write_sums(now);
   if (last_allocator_state_.t) dump_.append(last_allocator_state_);

@@ -26,8 +26,10 @@
 #include "agent/engine/lock_writer.h"
 #include "agent/engine/options.h"
 #include "agent/engine/overhead.h"
+#include "agent/engine/pause_sentinel.h"
 #include "agent/engine/sampler_system.h"
 #include "agent/engine/sampler_threads.h"
+#include "agent/engine/stretches.h"
 #include "agent/engine/thread_look.h"
 
 namespace tailback::engine {
@@ -51,6 +53,8 @@ struct RecordingParts {
   LockWriter lock_writer;
   SystemSampler system_sampler;
   ThreadLooker looker;
+  Stretches stretches;
+  PauseSentinel sentinel;
   char executable[4096] = {};
   char folder[4096] = {};  // current folder at the start, for a relative output
 };
@@ -99,6 +103,9 @@ class Session {
   void after_sample(capture::ThreadBlock& thread);
   // The helper's work, each quarter of a second. Returns false when it should end (nothing left to record).
   bool tick();
+  // Between two ticks: notices pauses.
+  PauseSentinel& sentinel() { return recording_parts.sentinel; }
+  void begin_watching();
 
   // The end of a call that may have blocked: in a process with one thread, also where the dump is written.
   void after_call(capture::ThreadBlock& thread, std::uint64_t end_ticks) {

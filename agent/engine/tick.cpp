@@ -12,7 +12,6 @@ using capture::ThreadBlock;
 namespace {
 constexpr std::uint64_t kSecondNs = 1'000'000'000;
 constexpr std::uint64_t kFlushNs = 700'000'000;        // with the tick's 250 ms below one second: what a SIGKILL may cost
-constexpr std::uint64_t kLateNs = 200'000'000;         // a helper that wakes so late was kept from running
 constexpr std::uint64_t kThreadBudgetNs = 3'000'000;   // reading threads' counters, each second
 constexpr std::uint64_t kTickNs = 250'000'000;
 constexpr std::uint64_t kCallsNs = 500'000'000;        // between two writings of the sums of calls by a hook
@@ -63,14 +62,14 @@ bool Session::tick() {
     if (alone_until_ns_ == 0) {
       alone_until_ns_ = last_tick_ns_ = now;
       dump_.append(trace::DetailWindow{0, now, 2, {}});
-    } else if (now - last_tick_ns_ > kTickNs + kLateNs) {
-      detail_.anomaly(dump_, last_tick_ns_, now, "the agent's thread was kept from running");
     }
     drain(now);
+    sentinel().write(dump_, detail_);
     if (now - last_second_ns_ >= kSecondNs) every_second(now);
     else allocation_writer_.write_young(now);
   }
   last_tick_ns_ = now;
+  sentinel().tick(capture::monotonic_ns(), helper.cpu_ns());
   serve_requests(now);
   const bool over = end_when_due(now);
   const bool deserted = main_left_ && live_threads() == 0;
@@ -78,6 +77,8 @@ bool Session::tick() {
   if (!over && !deserted) ask_while_running();
   return !over && !deserted;
 }
+
+void Session::begin_watching() { sentinel().begin(system_sampler_, threads_, started_ns_); }
 
 void Session::drain(std::uint64_t now_ns) {
   drain_.all_threads(false);

@@ -42,6 +42,16 @@ constexpr CallGroup group_of(Call call) {
   return CallGroup::none;
 }
 
+// Calls between which a thread does one piece of work: whoever comes back from one has waited for work, for time, or for others.
+constexpr bool ends_a_turn(Call call) {
+  if (call == Call::cond_signal || call == Call::cond_broadcast || call == Call::sem_post || call == Call::futex_wake || call == Call::thread_exit) return false;
+  switch (group_of(call)) {
+    case CallGroup::multiplex: case CallGroup::sleep: case CallGroup::condition: case CallGroup::semaphore: case CallGroup::barrier: case CallGroup::join:
+    case CallGroup::futex: case CallGroup::child: case CallGroup::input: return true;
+    default: return call == Call::accept;
+  }
+}
+
 // The kind under which random acquisitions are told of the locks that a call waits for.
 constexpr Call hold_of(Call lock) {
   return lock == Call::mutex_lock ? Call::mutex_hold : lock == Call::spin_lock ? Call::spin_hold : Call::rwlock_hold;

@@ -22,6 +22,8 @@ class CallReader {
   void still_blocked(const trace::StillBlocked& event, StackId stack);
   void turns(const trace::RequestTurns& event, StackId delayed_stack);
 
+  CallKey key_of(std::uint64_t thread, std::uint64_t call, std::uint64_t object);
+
  private:
   struct StackKey {
     CallKey key;
@@ -35,7 +37,6 @@ class CallReader {
   using Index = std::unordered_map<StackKey, std::size_t, Hash>;
 
   void span(const CallKey& key, const trace::CallAggregate& event, const CallCounts& counts);
-  CallKey key_of(std::uint64_t thread, std::uint64_t call, std::uint64_t object);
   std::uint64_t endpoint_row(std::uint64_t id);
   // The row of a key in a table of at most `most` rows; without its object, then without its stack when there are too many.
   template <class Row>

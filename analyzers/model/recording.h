@@ -14,6 +14,7 @@
 #include "analyzers/model/call_tables.h"
 #include "analyzers/model/lock_tables.h"
 #include "analyzers/model/look_tables.h"
+#include "analyzers/model/pause_tables.h"
 
 namespace tailback::analyzers {
 
@@ -126,6 +127,7 @@ struct Recording {
   LockTables locks;
   LookTable look;                                // of the last time that somebody asked
   AllocationTables allocations;                  // the heap
+  PauseTables pauses;
 
   std::uint64_t duration_ns = 0;                 // from start to the last time seen in any record
   bool complete = false;                         // ended in order

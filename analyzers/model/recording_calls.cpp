@@ -36,12 +36,16 @@ bool RecordingReader::sees_call(std::uint64_t t, std::uint64_t thread) {
 
 void RecordingReader::operator()(const trace::CallAggregate& event) {
   if (event.thread > kMost32) return ignore();
-  if (counts_interval(event.end_ms, event.span_ms)) calls_.aggregate(event);
+  if (!counts_interval(event.end_ms, event.span_ms)) return;
+  calls_.aggregate(event);
+  add_turns(event);
 }
 
 void RecordingReader::operator()(const trace::CallStack& event) {
   if (event.thread > kMost32) return ignore();
-  if (counts_interval(event.end_ms, event.span_ms)) calls_.stack(event, stack_of(event.stack));
+  if (!counts_interval(event.end_ms, event.span_ms)) return;
+  calls_.stack(event, stack_of(event.stack));
+  add_long_calls(event);
 }
 
 void RecordingReader::operator()(const trace::CallEvent& event) {

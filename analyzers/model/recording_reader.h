@@ -78,6 +78,9 @@ class RecordingReader {
   void operator()(const trace::Deadlock& event);
   void operator()(const trace::ThreadLook& event);
   void operator()(const trace::HeldLock& event);
+  void operator()(const trace::PauseSeen& event);
+  void operator()(const trace::BusyStretch& event);
+  void operator()(const trace::WorldStopped& event);
 
   // Sorts and joins what needs all records. Call once, after the last event.
   void finish();
@@ -93,6 +96,8 @@ class RecordingReader {
   bool counts_interval(std::uint64_t end_ms, std::uint64_t span_ms);
   bool sees_call(std::uint64_t t, std::uint64_t thread);
   bool sees_heap(std::uint64_t t);
+  void add_long_calls(const trace::CallStack& event);
+  void add_turns(const trace::CallAggregate& event);
   void add_lock_cpu(std::uint64_t lock, StackId stack, std::uint64_t weight_ns);
   StackId stack_of(std::uint64_t id);
   StackId unknown_caller();
@@ -120,6 +125,7 @@ class RecordingReader {
   std::map<std::pair<std::uint64_t, StackId>, std::size_t> lock_cpu_rows_;
   std::map<std::tuple<std::uint64_t, std::uint64_t, ThreadId>, std::size_t> lock_orders_;
   std::map<std::uint64_t, std::size_t> deadlocks_;  // by their number
+  std::unordered_map<ThreadId, std::size_t> turn_rows_;
   std::size_t states_ = 0;
   std::uint64_t state_spacing_ = 0;
   std::uint64_t straddling_ns_ = 0;

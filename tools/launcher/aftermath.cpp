@@ -54,6 +54,19 @@ const DumpSummary* last_of_root(const std::vector<DumpSummary>& dumps, pid_t roo
   return last;
 }
 
+// While this dump was being written.
+void append_stops(DumpAppender& appender, const std::vector<ChildStop>& stops, std::uint64_t started_mono_ns) {
+  for (const ChildStop& stop : stops) {
+    if (stop.begin_ns < started_mono_ns) continue;
+    trace::PauseSeen record;
+    record.begin = stop.begin_ns - started_mono_ns;
+    record.end = stop.end_ns - started_mono_ns;
+    record.source = 1;
+    record.stops = 1;
+    appender.append(record);
+  }
+}
+
 void append_end(DumpAppender& appender, const Aftermath& recorded, bool replaced_by_unseen) {
   const ChildResult& child = recorded.child;
   const auto status = static_cast<trace::u64>(child.status);
@@ -76,7 +89,7 @@ void add_launcher_records(const Aftermath& recorded, const std::vector<DumpSumma
     if (!appender.open())
       message(fmt::format("cannot complete {}: {}", dump.path, appender.error()));
     else if (&dump == last)
-      append_end(appender, recorded, dump.ended_by_exec);
+      append_stops(appender, recorded.child.stops, dump.started_mono_ns), append_end(appender, recorded, dump.ended_by_exec);
   }
 }
 

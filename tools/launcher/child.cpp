@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -144,19 +145,72 @@ int exec_error_from(int pipe) {
   return got == static_cast<ssize_t>(sizeof error) ? error : 0;
 }
 
+// Tells stops of the child from its end, by SIGCHLD, which is blocked in this process while the child runs.
+class StopWatch {
+ public:
+  StopWatch(pid_t pid, std::vector<ChildStop>& stops) : pid_(pid), stops_(stops) {
+    sigset_t child;
+    ::sigemptyset(&child);
+    ::sigaddset(&child, SIGCHLD);
+    ::sigprocmask(SIG_BLOCK, &child, &mask_);
+    descriptor_ = ::signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+  }
+  ~StopWatch() {
+    look();
+    if (since_) end_stop(now_ns(CLOCK_MONOTONIC));
+    if (descriptor_ >= 0) ::close(descriptor_);
+    ::sigprocmask(SIG_SETMASK, &mask_, nullptr);
+  }
+  StopWatch(const StopWatch&) = delete;
+  StopWatch& operator=(const StopWatch&) = delete;
+
+  int descriptor() const { return descriptor_; }
+  void look() {
+    signalfd_siginfo told{};
+    while (descriptor_ >= 0 && ::read(descriptor_, &told, sizeof told) == static_cast<ssize_t>(sizeof told)) {
+    }
+    const std::uint64_t now = now_ns(CLOCK_MONOTONIC);
+    for (siginfo_t info{}; ::waitid(P_PID, static_cast<id_t>(pid_), &info, WSTOPPED | WCONTINUED | WNOHANG) == 0 && info.si_pid == pid_; info = {}) {
+      if (info.si_code == CLD_CONTINUED) end_stop(now);
+      else if (!since_) since_ = now;
+    }
+  }
+
+ private:
+  void end_stop(std::uint64_t now) {
+    constexpr std::size_t kMostStops = 1000;
+    if (since_ && stops_.size() < kMostStops) stops_.push_back({since_, now});
+    since_ = 0;
+  }
+  pid_t pid_;
+  std::vector<ChildStop>& stops_;
+  sigset_t mask_{};
+  int descriptor_ = -1;
+  std::uint64_t since_ = 0;
+};
+
 // Until the child has ended; at once where the kernel has no pidfd.
-void look_meanwhile(pid_t pid, const std::function<void(pid_t)>& meanwhile) {
-  constexpr int kIntervalMs = 500;
-  const int process = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
+void look_meanwhile(ChildResult& result, const std::function<void(pid_t)>& meanwhile) {
+  constexpr std::uint64_t kIntervalMs = 500;
+  const int process = static_cast<int>(::syscall(SYS_pidfd_open, result.pid, 0));
   if (process < 0) return;
-  pollfd ended{process, POLLIN, 0};
-  for (int ready = 0; (ready = ::poll(&ended, 1, kIntervalMs)) == 0 || (ready < 0 && errno == EINTR);)
-    if (ready == 0) meanwhile(pid);
+  StopWatch stops(result.pid, result.stops);
+  pollfd events[2] = {{process, POLLIN, 0}, {stops.descriptor(), POLLIN, 0}};
+  for (std::uint64_t due = now_ns(CLOCK_MONOTONIC) / 1'000'000 + kIntervalMs;;) {
+    const std::uint64_t now = now_ns(CLOCK_MONOTONIC) / 1'000'000;
+    const int ready = ::poll(events, 2, !meanwhile ? -1 : now < due ? static_cast<int>(due - now) : 0);
+    if (ready < 0 && errno != EINTR) break;
+    if (ready > 0 && events[1].revents) stops.look();
+    if (ready > 0 && events[0].revents) break;
+    if (ready != 0) continue;
+    meanwhile(result.pid);
+    due = now_ns(CLOCK_MONOTONIC) / 1'000'000 + kIntervalMs;
+  }
   ::close(process);
 }
 
 void wait_for(ChildResult& result, SignalRelay& relay, const std::function<void(pid_t)>& meanwhile) {
-  if (meanwhile) look_meanwhile(result.pid, meanwhile);
+  look_meanwhile(result, meanwhile);
   siginfo_t info{};
   while (::waitid(P_PID, static_cast<id_t>(result.pid), &info, WEXITED | WNOWAIT) != 0 && errno == EINTR) {
   }

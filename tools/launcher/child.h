@@ -20,6 +20,10 @@ struct ChildRequest {
   std::function<void(pid_t)> meanwhile;                          // now and then while it runs; may be empty
 };
 
+struct ChildStop {  // CLOCK_MONOTONIC
+  std::uint64_t begin_ns = 0, end_ns = 0;
+};
+
 struct ChildResult {
   pid_t pid = 0;
   int exec_error = 0;   // errno of the failed exec; nothing else is filled in then
@@ -27,6 +31,7 @@ struct ChildResult {
   int status = 0;       // exit status or signal number
   std::uint64_t wall_ns = 0, user_ns = 0, system_ns = 0;
   std::uint64_t started_realtime_ns = 0;
+  std::vector<ChildStop> stops;  // by SIGSTOP and the like, as far as they were seen; the first thousand
 
   int shell_status() const { return exited ? status : 128 + status; }
 };

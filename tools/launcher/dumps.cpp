@@ -44,7 +44,7 @@ struct Figures {
   DumpSummary& summary;
   std::unordered_map<std::uint64_t, std::uint64_t> cpu_of_thread;
 
-  void operator()(const trace::Session& session) const { summary.pid = session.pid; }
+  void operator()(const trace::Session& session) const { summary.pid = session.pid, summary.started_mono_ns = session.started_mono_ns; }
   void operator()(const trace::Option& option) const {
     if (option.name == "root_pid") read_number(option.value, summary.root_pid);
     if (option.name == "max_size") read_number(option.value, summary.max_bytes);

@@ -14,7 +14,7 @@ struct DumpSummary {
   std::uint64_t pid = 0;
   std::uint64_t root_pid = 0;  // as the launcher told the agent; 0 unknown
   std::uint64_t cpu_ns = 0;    // of all threads, as far as counted
-  std::uint64_t started_realtime_ns = 0;
+  std::uint64_t started_realtime_ns = 0, started_mono_ns = 0;
   std::uint64_t used_bytes = 0;
   std::uint64_t max_bytes = 0;  // limit of its size in force
   bool ended_by_exec = false;   // the process went on as another program

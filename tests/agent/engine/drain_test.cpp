@@ -53,7 +53,8 @@ class DrainTest : public testing::Test {
     ASSERT_EQ(dump_.create((folder_ / "a").c_str(), 1 << 26, 1, 1), 0);
     ASSERT_TRUE(writer_.init(code_, stacks_, unwinder_, dump_, kNodes) && aggregate_.init() && detail_.init());
     calls_.init(endpoints_, writer_, detail_, dump_);
-    ASSERT_TRUE(drain_.init(threads_, writer_, aggregate_, detail_, dump_, calls_));
+    ASSERT_TRUE(stretches_.init(stacks_, writer_, dump_));
+    ASSERT_TRUE(drain_.init(threads_, writer_, aggregate_, detail_, dump_, calls_, stretches_));
     drain_.begin(0);
   }
   void TearDown() override { std::filesystem::remove_all(folder_); }
@@ -98,6 +99,7 @@ class DrainTest : public testing::Test {
   Detail detail_;
   capture::Endpoints endpoints_;
   CallWriter calls_;
+  Stretches stretches_;
   Drain drain_;
 };
 
