@@ -44,6 +44,7 @@ void keep_totals(Recording& recording) {
   recording.calls = {};
   recording.locks = {};
   recording.allocations = {};
+  recording.pauses = {};
 }
 
 Recording read_input(const std::string& path, const ReadOptions& options) {
@@ -136,6 +137,7 @@ std::unique_ptr<Model> load_model(const std::vector<std::string>& dumps, const A
   model->locks = Locks::build(model->recording);
   add_interpreter_lock(*model);
   model->pools = Pools::build(model->recording, *model->symbols, model->cpu, model->timeline, model->waits);
+  model->pauses = Pauses::build(model->recording, *model->symbols, model->cpu, model->timeline, model->waits);
   model->allocator_time = AllocatorTime::build(model->recording, *model->symbols, model->cpu);
   return model;
 }
@@ -153,6 +155,7 @@ Report analyze(const Model& model, const AnalysisOptions& options) {
   report.io = io_rows(model);
   report.locks = lock_rows(model);
   report.pools = pool_rows(model);
+  report.pauses = pause_rows(model);
   report.allocations = allocations_of(model);
   report.recording = quality_of(model);
   return report;

@@ -96,6 +96,7 @@ RuleNature nature_of_rule(const std::string& rule) {
       {"pool-imbalance", {RuleNature::division, 2}},
       {"pool-oversized", {RuleNature::own}},
       {"task-queue-wait", {RuleNature::own}},
+      {"pause", {RuleNature::own}},
       {"memory-leak", {RuleNature::own}},
       {"memory-growth", {RuleNature::own}},
       {"memory-peak", {RuleNature::own}},

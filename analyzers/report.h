@@ -83,6 +83,18 @@ struct PoolRow {           // threads that wait for work together
   std::vector<Frame> creation_stack;
 };
 
+struct PauseMoment { double begin_seconds = 0, seconds = 0; std::uint64_t thread = 0; };  // thread 0: the whole process
+
+struct PauseRow {          // pauses of one cause
+  std::string cause, runtime;                             // the latter of a collector, else empty
+  double count = 0, total_seconds = 0, fraction = 0;      // of wall time
+  bool sampled = false;                                   // the total is an estimate from CPU samples
+  double longest_seconds = 0, p50_seconds = 0, p90_seconds = 0, p99_seconds = 0;  // of those known singly
+  double added_p99_seconds = 0, added_p999_seconds = 0;   // wait of whoever asks at a random moment
+  std::vector<PauseMoment> pauses;                        // in order of time, the first few hundred
+  std::vector<Frame> frames;                              // the stack with most of it
+};
+
 struct AllocationRow {     // what one place of the program's own code allocated
   Frame culprit;
   double blocks = 0, bytes = 0, bytes_deviation = 0;  // the last: standard deviation of the estimate, 0 exact
@@ -145,6 +157,7 @@ struct Report {
   std::vector<IoRow> io;          // most time first
   std::vector<LockRow> locks;     // most waiting first
   std::vector<PoolRow> pools;     // busiest first
+  std::vector<PauseRow> pauses;   // most time first
   Allocations allocations;
   std::vector<RuleOutcome> rules;
   RecordingQuality recording;

@@ -9,6 +9,7 @@
 #include "analyzers/model/heap.h"
 #include "analyzers/model/locks.h"
 #include "analyzers/model/pools.h"
+#include "analyzers/model/pauses.h"
 #include "analyzers/model/recording.h"
 #include "analyzers/model/symbols.h"
 #include "analyzers/model/thresholds.h"
@@ -27,6 +28,7 @@ struct Model {
   Heap heap;           // allocations by site
   Locks locks;         // who waits for whom
   Pools pools;         // threads that wait for work together
+  Pauses pauses;       // stretches without progress, by cause
   AllocatorTime allocator_time;  // CPU time inside the allocator and beside it, by function
   std::vector<Recording> others;  // further processes of the same recording (children), for totals
 };

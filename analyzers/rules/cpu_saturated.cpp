@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The CPUs the process may use are near their limit: by a cgroup quota that throttles it, by other programs, by its own
-// demand, or soon at the present trend. Full use by the program's own work is what a batch job should show: a note only.
+// The CPUs the process may use are near their limit: by other programs, by its own demand, or soon at the present trend. What a
+// cgroup's quota takes is a pause (pause.cpp). Full use by the program's own work is what a batch job should show: a note only.
 #include <algorithm>
 #include <cmath>
 #include <optional>
@@ -18,41 +18,8 @@ namespace {
 constexpr double kFull = 0.9;             // of the CPUs it may use
 constexpr double kMostOfTheTime = 0.5;    // of wall time
 constexpr double kSustained = 2.0;        // seconds
-constexpr double kThrottledLow = 0.02, kThrottledMedium = 0.10, kThrottledHigh = 0.30;  // of wall time
 constexpr double kCrowdedOut = 0.15;      // of the time it wanted CPUs, waiting for others
 constexpr std::size_t kTrendBins = 20;
-
-struct Throttling {
-  double quota_cpus = 0, seconds = 0, periods = 0, throttled_periods = 0, period_seconds = 0;
-};
-
-std::optional<Throttling> throttling_of(const Model& model) {
-  const auto& states = model.recording.cgroup;
-  if (states.size() < 2 || states.back().cpu_quota_ns == 0 || states.back().cpu_period_ns == 0) return std::nullopt;
-  const trace::CgroupState &first = states.front(), &last = states.back();
-  const auto grown = [](std::uint64_t from, std::uint64_t to) { return to > from ? static_cast<double>(to - from) : 0.0; };
-  return Throttling{static_cast<double>(last.cpu_quota_ns) / static_cast<double>(last.cpu_period_ns), grown(first.throttled_ns, last.throttled_ns) * 1e-9,
-                    grown(first.periods, last.periods), grown(first.throttled_periods, last.throttled_periods), static_cast<double>(last.cpu_period_ns) * 1e-9};
-}
-
-Finding throttled_finding(const Model& model, const Throttling& throttling, double part) {
-  Finding finding;
-  finding.rule = "cpu-saturated";
-  finding.severity = part >= kThrottledHigh ? Severity::high : part >= kThrottledMedium ? Severity::medium : Severity::low;
-  finding.confidence = 0.9;
-  finding.title = fmt::format("the cgroup's CPU quota of {:.2f} CPUs stopped the process for {} of wall time", throttling.quota_cpus, percent(part));
-  finding.gain.metric = "latency";
-  finding.gain.fraction = finding.gain.high = part;
-  finding.gain.how = "throttled time of the cgroup as a part of wall time; other processes in the cgroup may have had a part in it";
-  finding.gain = bounded(finding.gain);
-  finding.evidence = {count_evidence("quota", throttling.quota_cpus, "CPUs"), seconds_evidence("quota period", throttling.period_seconds),
-                      seconds_evidence("throttled time", throttling.seconds),
-                      fraction_evidence("periods throttled", throttling.periods > 0 ? throttling.throttled_periods / throttling.periods : 0)};
-  finding.advice = {"raise the quota (cpu.max, --cpus, resources.limits.cpu), or use fewer threads than the quota can feed: many runnable threads burn it early in each period",
-                    "a shorter quota period makes each stop shorter"};
-  finding.verify = fmt::format("{}; nr_throttled in the cgroup's cpu.stat should stand still", record_again(model));
-  return finding;
-}
 
 struct Usage {
   double full_seconds = 0, cpu = 0, wanted = 0, crowded_out = 0;  // seconds
@@ -155,8 +122,6 @@ RuleResult cpu_saturated(const Model& model) {
   const double wall = model.timeline.wall_seconds;
   if (wall < kSustained) return RuleResult::cannot(fmt::format("the recording lasted {}; {} are needed", duration(wall), duration(kSustained)));
   RuleResult result;
-  const std::optional<Throttling> throttling = throttling_of(model);
-  if (throttling && throttling->seconds >= kThrottledLow * wall) result.findings.push_back(throttled_finding(model, *throttling, throttling->seconds / wall));
   const Usage usage = usage_of(model);
   const bool others = usage.others_known && usage.busy_by_others >= kCrowdedOut;
   if (result.findings.empty() && others && model.timeline.has_run_delay && usage.crowded_out >= kCrowdedOut * usage.wanted && usage.wanted >= 0.5 * wall)
@@ -164,8 +129,7 @@ RuleResult cpu_saturated(const Model& model) {
   if (result.findings.empty() && usage.full_seconds >= kMostOfTheTime * wall) result.findings.push_back(full_finding(model, usage));
   if (result.findings.empty())
     if (auto trend = trend_finding(model)) result.findings.push_back(std::move(*trend));
-  result.fine = fmt::format("{} of the CPUs it may use were used on average{}", percent(usage.cpu / (wall * std::max(model.timeline.cpus, 1e-9))),
-                            throttling ? ", and the cgroup's quota hardly throttled it" : "");
+  result.fine = fmt::format("{} of the CPUs it may use were used on average", percent(usage.cpu / (wall * std::max(model.timeline.cpus, 1e-9))));
   return result;
 }
 

@@ -117,6 +117,11 @@ inline analyzers::Report full_report() {
   report.threads[1].waiting = {{"disk", 4.1, 0}, {"lock", 0.2, 0}};
   report.threads[1].unexplained_seconds = 0.25;
   report.waiting = {{"condition", 61.5, 61.25}, {"disk", 4.6, 0}, {"poll", 3.2, 3.2}, {"network", 0.35, 0}, {"lock", 0.2, 0}, {"name lookup", 0.004, 0}};
+  analyzers::PauseRow pauses;
+  pauses.cause = "gc", pauses.runtime = "CPython", pauses.sampled = true, pauses.count = 3, pauses.total_seconds = 0.71, pauses.fraction = 0.04;
+  pauses.longest_seconds = 0.32, pauses.p50_seconds = 0.21, pauses.p90_seconds = pauses.p99_seconds = 0.32, pauses.added_p99_seconds = 0.2, pauses.added_p999_seconds = 0.31;
+  pauses.pauses = {{1.25, 0.12, 1}, {4.5, 0.21, 1}, {9.125, 0.32, 1}};
+  report.pauses = {pauses};
   report.io = {io_row("/var/lib/planner/routes.journal", "file", "fdatasync", 2050, 0, 4.1, 0.0019, 0.0041),
                io_row("10.0.0.17:5432", "tcp_peer", "recv", 1200, 5 << 20, 0.35, 0.00025, 0.0021),
                io_row("", "pipe", "write", 300000, 14400000, 0.2, 6e-7, 9e-7)};

@@ -166,6 +166,26 @@ Json shares_json(const std::vector<LockShare>& shares) {
   return array;
 }
 
+Json pause_json(const PauseRow& row) {
+  Json pauses = Json::array();
+  for (const PauseMoment& pause : row.pauses)
+    pauses.push_back({{"begin_seconds", number(pause.begin_seconds)}, {"seconds", number(pause.seconds)}, {"thread", pause.thread}});
+  return {{"cause", json_text(row.cause)},
+          {"runtime", json_text(row.runtime)},
+          {"count", number(row.count)},
+          {"total_seconds", number(row.total_seconds)},
+          {"total_is_sampled", row.sampled},
+          {"fraction", number(row.fraction)},
+          {"longest_seconds", number(row.longest_seconds)},
+          {"p50_seconds", number(row.p50_seconds)},
+          {"p90_seconds", number(row.p90_seconds)},
+          {"p99_seconds", number(row.p99_seconds)},
+          {"added_p99_seconds", number(row.added_p99_seconds)},
+          {"added_p999_seconds", number(row.added_p999_seconds)},
+          {"pauses", pauses},
+          {"frames", frames_json(row.frames)}};
+}
+
 Json lock_json(const LockRow& row) {
   return {{"kind", json_text(row.kind)},
           {"name", json_text(row.name)},
@@ -267,6 +287,7 @@ std::string json_report(const Report& report) {
   json["pools"] = Json::array();
   for (const PoolRow& row : report.pools) json["pools"].push_back(pool_json(row));
   json["pauses"] = Json::array();
+  for (const PauseRow& row : report.pauses) json["pauses"].push_back(pause_json(row));
   json["allocations"] = allocations_json(report.allocations);
   json["waiting"] = waiting_json(report.waiting);
   json["io"] = Json::array();

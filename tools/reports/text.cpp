@@ -12,6 +12,7 @@
 #include "tools/reports/memory_section.h"
 #include "tools/reports/pool_section.h"
 #include "tools/reports/page.h"
+#include "tools/reports/pause_section.h"
 #include "tools/reports/stack_lines.h"
 
 namespace tailback::tools {
@@ -249,6 +250,7 @@ std::string text_report(const Report& report, const TextOptions& options) {
   findings(page, report, options.top);
   rule_list(page, report, RuleOutcome::fine, "Looked at and fine");
   if (!options.brief) rule_list(page, report, RuleOutcome::not_applicable, "Could not be looked at");
+  pause_section(page, report);
   io_section(page, report);
   lock_section(page, report);
   pool_section(page, report);

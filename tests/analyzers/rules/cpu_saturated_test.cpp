@@ -11,20 +11,6 @@ using analyzers::cpu_saturated;
 using analyzers::Severity;
 using ::testing::HasSubstr;
 
-TEST(CpuSaturated, AThrottlingQuotaIsNamedWithItsFigures) {
-  TraceBuilder builder;
-  builder.add(trace::CgroupState{.t = 0, .cpu_quota_ns = 50 * kMillisecond, .cpu_period_ns = 100 * kMillisecond, .usage_ns = 1});
-  builder.add(trace::CgroupState{.t = 4 * kSecond, .cpu_quota_ns = 50 * kMillisecond, .cpu_period_ns = 100 * kMillisecond, .usage_ns = 2 * kSecond,
-                                 .periods = 40, .throttled_periods = 36, .throttled_ns = 2 * kSecond});
-  builder.run(1, 0, 4, builder.stack({"main"}), {.busy = 0.5});
-  const auto result = cpu_saturated(*model_of(builder.finish(4)));
-  ASSERT_EQ(result.findings.size(), 1u);
-  EXPECT_EQ(result.findings[0].severity, Severity::high);
-  EXPECT_DOUBLE_EQ(evidence_number(result.findings[0], "quota"), 0.5);
-  EXPECT_NEAR(evidence_number(result.findings[0], "periods throttled"), 0.9, 1e-9);
-  EXPECT_NEAR(result.findings[0].gain.fraction, 0.5, 0.01);
-}
-
 TEST(CpuSaturated, FullUseByItsOwnWorkIsOnlyANote) {
   TraceBuilder builder;
   const auto other = builder.thread({.name = "w", .start_routine = "work"});

@@ -28,6 +28,7 @@ inline std::unique_ptr<analyzers::Model> model_of(const TraceBuilder& builder) {
   model->locks = analyzers::Locks::build(model->recording);
   analyzers::add_interpreter_lock(*model);
   model->pools = analyzers::Pools::build(model->recording, *model->symbols, model->cpu, model->timeline, model->waits);
+  model->pauses = analyzers::Pauses::build(model->recording, *model->symbols, model->cpu, model->timeline, model->waits);
   model->allocator_time = analyzers::AllocatorTime::build(model->recording, *model->symbols, model->cpu);
   return model;
 }
