@@ -10,8 +10,8 @@ right function, nothing above low of that rule for fixed, nothing above low for 
 A neighbour on a shared machine can take a CPU away in the one run that is recorded; --attempts measures a workload again when
 something did not hold, and says so. A fault of a rule stays a fault in every attempt.
 
-usage: accuracy.py --tailback PATH --workloads DIR [--repeat N] [--attempts N] [--only NAME] [--memory] [--locks] [--pools] [--write] [--json FILE]
-       --memory runs the memory pairs too, --locks the pairs about locks, --pools those about thread pools
+usage: accuracy.py --tailback PATH --workloads DIR [--repeat N] [--attempts N] [--only NAME] [--memory] [--locks] [--pools] [--pauses] [--write] [--json FILE]
+       --memory runs the memory pairs too, --locks the pairs about locks, --pools those about thread pools, --pauses those about pauses
        --write puts the table into docs/accuracy.md, between its marks
 Exit status: 0 when all of that holds, 1 otherwise, 2 for wrong usage.
 """
@@ -78,7 +78,13 @@ PLANTED_POOLS = {  # run with --pools
     "worker_by_key": ("pool-imbalance", {"render_invoice", "ask"}),
     "blocking_task": ("pool-blocking-task", {"fetch_profile", "ask"}),
 }
-ALL_PLANTED = {**PLANTED, **PLANTED_MEMORY, **PLANTED_LOCKS, **PLANTED_POOLS}
+PLANTED_PAUSES = {  # run with --pauses
+    "fork_of_big_process": ("pause", {"run_by_fork"}),
+    "stop_the_world": ("pause", {"collect_all", "mark_reachable"}),
+    "mass_free": ("pause", {"replace_and_free"}),
+    "trim_in_server": ("pause", {"give_back_memory"}),
+}
+ALL_PLANTED = {**PLANTED, **PLANTED_MEMORY, **PLANTED_LOCKS, **PLANTED_POOLS, **PLANTED_PAUSES}
 FIGURE = {"wall_time": "wall", "cpu_time": "cpu", "latency": "latency", "memory": "resident"}  # metric of a gain: what the workload prints
 PEAK_RULES = {"memory-peak", "pool-oversized"}  # whose memory is that of the peak, not that in the end
 FIGURES = ("wall", "cpu", "latency", "resident", "peak")
@@ -186,8 +192,8 @@ def chosen(options):
     """Names of the workloads to run."""
     memory, locks = [*PLANTED_MEMORY, *CLEAN_MEMORY], [*PLANTED_LOCKS, *CLEAN_LOCKS]
     if options.only:
-        return [name for name in [*PLANTED, *CLEAN, *memory, *locks, *PLANTED_POOLS] if name in options.only]
-    return [*PLANTED, *CLEAN, *(memory if options.memory else []), *(locks if options.locks else []), *(PLANTED_POOLS if options.pools else [])]
+        return [name for name in [*PLANTED, *CLEAN, *memory, *locks, *PLANTED_POOLS, *PLANTED_PAUSES] if name in options.only]
+    return [*PLANTED, *CLEAN, *(memory if options.memory else []), *(locks if options.locks else []), *(PLANTED_POOLS if options.pools else []), *(PLANTED_PAUSES if options.pauses else [])]
 
 
 def main():
@@ -200,6 +206,7 @@ def main():
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--locks", action="store_true")
     parser.add_argument("--pools", action="store_true")
+    parser.add_argument("--pauses", action="store_true")
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--json")
     options = parser.parse_args()
