@@ -134,12 +134,12 @@ std::vector<Evidence> evidence_of(const Model& model, const PauseKind& kind) {
 Gain gain_in_answers(const Model& model, const PauseKind& kind) {
   const double wall = std::max(model.timeline.wall_seconds, 1e-9);
   double added = 0, all = 0;  // seconds over all turns
-  std::map<ThreadId, double> paused;
+  std::map<ThreadId, double> usual;  // without the pauses
   for (const Pause& pause : kind.pauses) {
-    paused[pause.thread] += pause.seconds;
+    usual[pause.thread] = model.pauses.turns(pause.thread) * model.pauses.usual_turn(pause.thread);
     added += pause.seconds + model.pauses.turns(pause.thread) / wall * pause.seconds * pause.seconds / 2;
   }
-  for (const auto& [thread, seconds] : paused) all += std::max(0.0, model.pauses.turns(thread) * model.pauses.usual_turn(thread) - seconds);
+  for (const auto& [thread, seconds] : usual) all += seconds;
   const auto part = [&](double extra) { return extra > 0 ? extra / (extra + all) : 0; };
   return bounded({"latency", part(added), part(added / 4), part(2 * added), "what the pauses add to the mean time to an answer, for requests that come at random; work on other threads and the network are not counted"});
 }

@@ -80,7 +80,6 @@ PLANTED_POOLS = {  # run with --pools
 }
 PLANTED_PAUSES = {  # run with --pauses
     "fork_of_big_process": ("pause", {"run_by_fork"}),
-    "stop_the_world": ("pause", {"collect_all", "mark_reachable"}),
     "mass_free": ("pause", {"replace_and_free"}),
     "trim_in_server": ("pause", {"give_back_memory"}),
 }
