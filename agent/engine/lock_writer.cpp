@@ -168,7 +168,7 @@ void LockWriter::write_ring(std::uint32_t begin, std::uint32_t end, std::uint64_
     record.owner_stack = taken_at;
     dump_->append(record);
   }
-  dump_->tell_deadlocks(static_cast<std::uint32_t>(written_));
+  dump_->count_deadlock();
 }
 
 void LockWriter::look_for_deadlocks(std::uint64_t now_ns) {

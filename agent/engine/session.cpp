@@ -117,6 +117,7 @@ bool Session::init_calls() {
   if (!options_.io) return true;
   call_writer_.init(endpoints, stack_writer_, detail_, dump_);
   lock_writer_.init(threads_, stack_writer_, drain_, dump_);
+  stuck_threads_.init(threads_, endpoints, unwinder, stack_writer_, call_writer_, drain_, dump_);
   if (switches() & capture::kTimingLocks && !capture::contended_locks.init()) return false;
   if (std::string_view(options_.locks) == "order" && !capture::lock_orders.init()) return false;
   return endpoints.init() && descriptors.init();
@@ -184,6 +185,7 @@ void Session::begin_recording() {
   if (!lazy_ && options_.delay_ns == 0) open_dump();
   call_writer_.begin(started_ns_);
   lock_writer_.begin(started_ns_);
+  stuck_threads_.begin(started_ns_);
   allocation_writer_.begin();
   asking_.begin();
   asking_due_.store(capture::tick_clock.now() + capture::tick_clock.from_ns(kAskingNs), std::memory_order_relaxed);

@@ -28,6 +28,7 @@
 #include "agent/engine/overhead.h"
 #include "agent/engine/sampler_system.h"
 #include "agent/engine/sampler_threads.h"
+#include "agent/engine/stuck_threads.h"
 #include "agent/engine/thread_look.h"
 
 namespace tailback::engine {
@@ -49,6 +50,7 @@ struct RecordingParts {
   StackWriter stack_writer;
   CallWriter call_writer;
   LockWriter lock_writer;
+  StuckThreads stuck_threads;
   SystemSampler system_sampler;
   ThreadLooker looker;
   char executable[4096] = {};
@@ -175,6 +177,7 @@ class Session {
   Detail detail_;
   CallWriter& call_writer_ = recording_parts.call_writer;
   LockWriter& lock_writer_ = recording_parts.lock_writer;
+  StuckThreads& stuck_threads_ = recording_parts.stuck_threads;
   ThreadLooker& looker_ = recording_parts.looker;
   AllocationWriter allocation_writer_;
   Drain drain_;

@@ -82,7 +82,7 @@ bool Session::tick() {
 void Session::drain(std::uint64_t now_ns) {
   drain_.all_threads(false);
   if (options_.io) drain_.all_calls(false, now_ns);
-  if (switches() & capture::kTimingLocks) lock_writer_.look_for_deadlocks(now_ns);
+  if (switches() & capture::kTimingLocks) lock_writer_.look_for_deadlocks(now_ns), stuck_threads_.look(now_ns);
   allocations.look_for_peak();
   if (now_ns - drain_.last_flush_ns() >= kFlushNs) drain_.flush(now_ns);
   detail_.close_windows(dump_, now_ns);

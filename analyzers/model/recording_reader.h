@@ -78,6 +78,7 @@ class RecordingReader {
   void operator()(const trace::Deadlock& event);
   void operator()(const trace::ThreadLook& event);
   void operator()(const trace::HeldLock& event);
+  void operator()(const trace::StuckWait& event);
 
   // Sorts and joins what needs all records. Call once, after the last event.
   void finish();
@@ -120,6 +121,7 @@ class RecordingReader {
   std::map<std::pair<std::uint64_t, StackId>, std::size_t> lock_cpu_rows_;
   std::map<std::tuple<std::uint64_t, std::uint64_t, ThreadId>, std::size_t> lock_orders_;
   std::map<std::uint64_t, std::size_t> deadlocks_;  // by their number
+  std::uint64_t stuck_ = 0;                         // number of the last standstill
   std::size_t states_ = 0;
   std::uint64_t state_spacing_ = 0;
   std::uint64_t straddling_ns_ = 0;

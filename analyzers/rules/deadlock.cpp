@@ -4,6 +4,7 @@
 
 #include "analyzers/rules/lock_places.h"
 #include "analyzers/rules/rules.h"
+#include "analyzers/rules/standstill.h"
 
 namespace tailback::analyzers {
 namespace {
@@ -61,6 +62,7 @@ RuleResult deadlock(const Model& model) {
   RuleResult result;
   for (const DeadlockRow& ring : model.recording.locks.deadlocks)
     if (!ring.members.empty()) result.findings.push_back(finding_of(model, ring));
+  if (auto suspected = standstill(model)) result.findings.push_back(std::move(*suspected));
   result.fine = "no threads waited for each other for ever";
   return result;
 }

@@ -13,12 +13,15 @@ from recording import TAILBACK, Scratch, clean_environment, preload_environment,
 THREADS = {"pair": 2, "ring": 3, "self": 1, "readers": 2, "join": 2, "c11": 2}
 WITHOUT = ("timed", "back_off", "hand_over_hand", "recursive", "alone", "long_hold")
 BOUND = 20  # seconds; a verdict comes within two
+# Threads that sleep until one of them wakes another: how many, and where the last of them fell asleep.
+STANDSTILLS = {"lost_wakeup": (2, "operator()"), "pool_of_its_own": (3, "wait_for_inner_task"), "pipes": (3, "fill"), "barrier": (3, "operator()")}
+WOKEN_FROM_OUTSIDE = ("idle_pool", "idle_pool_and_input", "idle_until_signal", "shared_semaphore", "timed")
 
 
 class LocksTest(Scratch):
-    def said_while_it_lasts(self, kind):
+    def said_while_it_lasts(self, kind, what="deadlocks"):
         dump = self.path(self.fresh_name())
-        with subprocess.Popen([TAILBACK, "record", "-o", dump, "--", program("deadlocks"), kind], cwd=self.folder, env=clean_environment(),
+        with subprocess.Popen([TAILBACK, "record", "-o", dump, "--", program(what), kind], cwd=self.folder, env=clean_environment(),
                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as recorder:
             os.set_blocking(recorder.stderr.fileno(), False)
             said, end = b"", time.monotonic() + BOUND
@@ -54,6 +57,27 @@ class LocksTest(Scratch):
                 self.assertEqual((done.status, done.stdout, done.stderr), (0, b"done\n", b""))
                 self.assertEqual(raw_records.tables(dump).get("deadlock", []), [])
                 self.assertNotIn("lock-order-inversion", [finding["rule"] for finding in report(dump)["findings"]])
+
+    def test_standstills(self):
+        for kind, (threads, function) in STANDSTILLS.items():
+            with self.subTest(kind=kind):
+                said, dump = self.said_while_it_lasts(kind, "standstills")
+                self.assertIn("suspected deadlock", said)
+                tables = raw_records.tables(dump)
+                self.assertEqual([row["members"] for row in tables["stuck_wait"]], [threads] * threads)
+                self.assertEqual(tables.get("deadlock", []), [])
+                first = report(dump)["findings"][0]
+                self.assertEqual((first["rule"], first["severity"]), ("deadlock", "high"))
+                self.assertIn(function, first["culprit"]["function"])
+
+    def test_no_standstills(self):
+        """Threads that only something outside of them can wake, which comes after a while."""
+        for kind in WOKEN_FROM_OUTSIDE:
+            with self.subTest(kind=kind):
+                dump = self.path(self.fresh_name())
+                done = run([program("standstills"), kind], cwd=self.folder, env=preload_environment(dump), timeout=BOUND)
+                self.assertEqual((done.status, done.stdout, done.stderr), (0, b"done\n", b""))
+                self.assertNotIn("deadlock", [finding["rule"] for finding in report(dump)["findings"]])
 
     def test_ring_that_never_closed(self):
         """Two orders, one after the other: nothing hangs, and it is told all the same."""
