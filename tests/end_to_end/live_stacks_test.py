@@ -2,6 +2,7 @@
 """tailback stacks of processes in which no agent is: every thread's stack, what it waits for and who holds it; the process goes on
 as if nothing had been. What cannot be looked at is refused with the cause."""
 import ctypes
+import fcntl
 import json
 import os
 import signal
@@ -210,6 +211,15 @@ class LiveStacksTest(Scratch):
         self.assertEqual([thread["state"] for thread in look["threads"]].count("R"), 3)
         self.assertTrue(any("programs::step" in " ".join(functions(thread)) or "main::" in " ".join(functions(thread)) for thread in look["threads"]), look)
         self.assertRegex(look["notes"][0], r"^the process was stopped for \d")
+
+    def test_lock_of_a_file_that_another_process_has(self):
+        path = self.path("locked")
+        with open(path, "w", encoding="ascii") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            target = self.start(sys.executable, "-c", f"import fcntl; fcntl.flock(open({path!r}), fcntl.LOCK_EX)")
+            thread = self.until(lambda: (threads := self.look(target.pid)["threads"])[0]["call"] == "flock" and threads)[0]
+            self.assertEqual(thread["object"], f"{path}, held by process {os.getpid()}")
+        self.assertEqual(target.wait(timeout=BOUND), 0)
 
     def test_thread_that_cannot_be_stopped(self):
         fifo = self.path("fifo")

@@ -10,6 +10,7 @@
 
 #include "analyzers/process_look.h"
 #include "tools/live/descriptors.h"
+#include "tools/live/file_lock_owners.h"
 #include "tools/live/futex_waits.h"
 #include "tools/reports/look_json.h"
 #include "tools/reports/look_text.h"
@@ -169,6 +170,20 @@ TEST(Look, SocketsByInode) {
   EXPECT_EQ(internet_socket(tcp, "4712"), "127.0.0.1:80");
   EXPECT_EQ(internet_socket(tcp, "471"), "");
   EXPECT_EQ(unix_socket("0000: 00000002 00000000 00010000 0001 01 815 /run/x.sock\n", "815"), "unix socket /run/x.sock");
+}
+
+TEST(Look, WhoHasTheLockOfAFile) {
+  const std::string locks =
+      "1: POSIX  ADVISORY  READ  300 fd:00:77 128 128\n"
+      "2: FLOCK  ADVISORY  WRITE 200 fd:00:4711 0 EOF\n"
+      "2: -> FLOCK  ADVISORY  WRITE 201 fd:00:4711 0 EOF\n"
+      "2: -> FLOCK  ADVISORY  READ  202 fd:00:4711 0 EOF\n"
+      "3: broken\n";
+  const auto waits = file_lock_waits(locks);
+  ASSERT_EQ(waits.size(), 2u);
+  EXPECT_EQ(waits[0].waiter, 201);
+  EXPECT_EQ(waits[1].waiter, 202);
+  for (const FileLockWait& wait : waits) EXPECT_EQ(std::pair(wait.owner, wait.inode), std::pair(200, std::uint64_t{4711}));
 }
 
 // libunwind defines the unwinder's functions too; exceptions must not be thrown by them.
