@@ -157,6 +157,7 @@ void closing(int fd) {
   if (const Descriptor* descriptor = session.descriptors.at(fd))
     if (Endpoint* entry = session.endpoints.at(descriptor->endpoint.load(std::memory_order_relaxed))) entry->turns.closed.fetch_add(1, std::memory_order_relaxed);
   session.descriptors.forget(fd);
+  capture::file_locks.gave(fd);
 }
 
 }  // namespace tailback::preload

@@ -16,6 +16,7 @@
 
 #include "agent/capture/allocations.h"
 #include "agent/capture/endpoints.h"
+#include "agent/capture/file_locks.h"
 #include "agent/capture/sampling.h"
 #include "agent/capture/scope.h"
 #include "agent/engine/allocation_writer.h"

@@ -32,6 +32,7 @@ struct DeadlockMember {  // as in deadlock
   StackId stack = 0;
   ThreadId owner = 0;
   StackId owner_stack = 0;
+  std::uint64_t process = 0;  // not 0: another one has it
 };
 
 struct DeadlockRow {

@@ -49,7 +49,7 @@ void RecordingReader::operator()(const trace::Deadlock& event) {
   auto& members = out_.locks.deadlocks[at->second].members;
   if (members.size() >= kMostMembers) return ignore();
   members.push_back({static_cast<ThreadId>(event.thread), call_of(event.call), event.object, std::min(event.since, certain), stack_of(event.stack),
-                     static_cast<ThreadId>(event.owner), stack_of(event.owner_stack)});
+                     static_cast<ThreadId>(event.owner), stack_of(event.owner_stack), event.process});
 }
 
 void RecordingReader::operator()(const trace::StuckWait& event) {
