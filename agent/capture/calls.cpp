@@ -99,7 +99,7 @@ void add_call_stack(ThreadBlock& thread, Call call, std::uint64_t object, std::u
   own.blocked_call = call;
   own.blocked_stack = stack;
   own.blocked_object = object;
-  if (detail_span.holds(begin + tick_clock.from_ns(ns))) push_event(own, {tick_clock.monotonic_at(begin), ns, object, bytes, stack, call});
+  if (detail_span.holds(begin + tick_clock.from_ns(ns)) || detail_span.holds(begin)) push_event(own, {tick_clock.monotonic_at(begin), ns, object, bytes, stack, call});
 }
 
 StackId stack_of_call(ThreadBlock& thread) {

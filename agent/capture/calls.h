@@ -79,7 +79,7 @@ struct alignas(kCacheLine) ThreadCalls {  // what each call changes comes first,
   } jumps[16];
   std::uint64_t lost;     // calls for which no sums were free: counted without their object or stack, or not at all
   std::uint64_t events_lost;
-  Ring<CallEvent, 256> events;  // of calls and wakes inside detail windows
+  Ring<CallEvent, 512> events;  // of calls and wakes inside detail windows
   CallSums sets[2];
 
   bool used() const { return random != 0; }  // the first call sets it

@@ -102,7 +102,7 @@ void CallWriter::stack(StackSums& sums, std::uint64_t thread) {
 
 void CallWriter::event(const capture::CallEvent& event, std::uint64_t thread) {
   const std::uint64_t t = event.t > session_start_ns_ ? event.t - session_start_ns_ : 0;
-  if (!detail_->in_window(t + event.ns)) return;
+  if (!detail_->in_window(t + event.ns) && !detail_->in_window(t)) return;
   write_endpoint(event.call, event.object);
   if (event.stack) stacks_->write(event.stack);
   const auto call = static_cast<std::uint64_t>(event.call);
@@ -144,18 +144,29 @@ void CallWriter::merge_set(CallSums& set) {
   }
 }
 
-void CallWriter::thread(ThreadBlock& block, std::uint64_t thread, bool all, std::uint64_t now_ns) {
+void CallWriter::events(ThreadBlock& block, std::uint64_t thread) {
   capture::ThreadCalls& own = block.calls;
   own.dirty.fetch_and(~capture::kDirtyEvents, std::memory_order_relaxed);
   capture::CallEvent next;
-  while (own.events.pop(next)) event(next, thread);
+  std::uint64_t full_ns = session_start_ns_;  // when its ring was
+  for (std::uint32_t taken = 0; own.events.pop(next); ++taken) {
+    event(next, thread);
+    if (taken < own.events.kCapacity) full_ns = next.t + next.ns;
+  }
+  if (own.events_lost == 0) return;
+  events_lost_ += own.events_lost, own.events_lost = 0;
+  detail_->cut(full_ns - session_start_ns_);
+}
+
+void CallWriter::thread(ThreadBlock& block, std::uint64_t thread, bool all, std::uint64_t now_ns) {
+  capture::ThreadCalls& own = block.calls;
+  events(block, thread);
   const std::uint32_t epoch = capture::call_epoch.load(std::memory_order_relaxed), now = epoch & 1, before = ~epoch & 1;
   if (all && own.dirty.load(std::memory_order_relaxed) >> now & 1) take_set(own, now, thread, now_ns);
   // Whoever still writes into the set of the epoch before keeps it for another turn.
   const bool left = all || own.active.load(std::memory_order_acquire) != epoch;
   if (left && own.dirty.load(std::memory_order_relaxed) >> before & 1) take_set(own, before, thread, now_ns);
   if (own.lost) lost_ += own.lost, own.lost = 0;
-  if (own.events_lost) events_lost_ += own.events_lost, own.events_lost = 0;
 }
 
 void CallWriter::groups(std::uint64_t now_ns) {

@@ -19,6 +19,8 @@ class CallWriter {
   // Takes the set that the thread has turned its back on, and its events; `all`: both sets, when the thread makes no more calls or is
   // the one that asks.
   void thread(capture::ThreadBlock& block, std::uint64_t thread, bool all, std::uint64_t now_ns);
+  // Its events alone.
+  void events(capture::ThreadBlock& block, std::uint64_t thread);
   // Lets the threads turn to the other set, half a second after the last time. Call once in each drain, after all threads.
   void advance(std::uint64_t now_ns);
   // The sums of threads that are not listed, at the end; before, advance() writes them.

@@ -6,6 +6,8 @@
 #include <signal.h>
 #include <sys/prctl.h>
 
+#include <algorithm>
+
 #include "agent/capture/clock.h"
 #include "agent/capture/dormant.h"
 #include "agent/capture/syscalls.h"
@@ -21,9 +23,10 @@ constexpr std::size_t kStackBytes = 128 * 1024;
 constexpr std::uint64_t kTickNs = 250'000'000;
 constexpr std::uint64_t kAllSignalsButGlibcs = ~((std::uint64_t{1} << 31) | (std::uint64_t{1} << 32));  // 32 and 33 stay open
 
-void wait_on(std::atomic<std::uint32_t>& word, std::uint32_t while_value, std::uint64_t ns) {
+// False: somebody woke it before the time was over.
+bool wait_on(std::atomic<std::uint32_t>& word, std::uint32_t while_value, std::uint64_t ns) {
   const timespec timeout{static_cast<time_t>(ns / 1'000'000'000), static_cast<long>(ns % 1'000'000'000)};
-  sys::call(__NR_futex, sys::arg(&word), FUTEX_WAIT_PRIVATE, while_value, sys::arg(&timeout));
+  return sys::call(__NR_futex, sys::arg(&word), FUTEX_WAIT_PRIVATE, while_value, sys::arg(&timeout)) == -ETIMEDOUT;
 }
 
 void wake(std::atomic<std::uint32_t>& word) { sys::call(__NR_futex, sys::arg(&word), FUTEX_WAKE_PRIVATE, 1 << 30); }
@@ -72,9 +75,16 @@ void* Helper::main(void* self) {
 }
 
 void Helper::loop() {
+  std::uint64_t ticked = capture::monotonic_ns();
   while (state_.load(std::memory_order_acquire) == kRunning) {
-    wait_on(state_, kRunning, kTickNs);
+    const std::uint64_t since = capture::monotonic_ns() - ticked;
+    const bool over = wait_on(state_, kRunning, std::min(session_->until_look_ns(), since < kTickNs ? kTickNs - since : 1));
     if (state_.load(std::memory_order_acquire) != kRunning) return;
+    if (over && capture::monotonic_ns() - ticked < kTickNs) {
+      session_->look_at_window();
+      continue;
+    }
+    ticked = capture::monotonic_ns();
     if (!session_->tick()) {
       state_.store(kOff, std::memory_order_release);
       return;

@@ -336,7 +336,7 @@ void Session::write_last_records(EndReason reason, std::uint64_t status) {
   if (last_allocator_state_.t) dump_.append(last_allocator_state_);
   if (leak_scan_.t) allocation_writer_.write_leaks(now, leak_scan_, leaks_);
   if (alone_until_ns_ == 0) dump_.append(trace::DetailWindow{0, now, 2, {}});
-  else detail_.close_windows(dump_, now);
+  else detail_.close_windows(dump_, now, true);
   stack_writer_.write_unloads(now);
   if (stack_writer_.take_unknown_code()) write_executable_mappings(dump_);
   governor_.write(dump_, now, cost());

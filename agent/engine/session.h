@@ -102,6 +102,9 @@ class Session {
   void after_sample(capture::ThreadBlock& thread);
   // The helper's work, each quarter of a second. Returns false when it should end (nothing left to record).
   bool tick();
+  // Until the helper should look again: at the events of an open detail window more often (look_at_window), else for a tick.
+  std::uint64_t until_look_ns();
+  void look_at_window();
 
   // The end of a call that may have blocked: in a process with one thread, also where the dump is written.
   void after_call(capture::ThreadBlock& thread, std::uint64_t end_ticks) {

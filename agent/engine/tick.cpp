@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The session's periodic work: on the helper thread, or, in a process with one thread, in the sampling handler.
+#include <algorithm>
+
 #include "agent/capture/clock.h"
 #include "agent/engine/helper.h"
 #include "agent/engine/mappings.h"
@@ -77,6 +79,19 @@ bool Session::tick() {
   lock_->unlock();
   if (!over && !deserted) ask_while_running();
   return !over && !deserted;
+}
+
+std::uint64_t Session::until_look_ns() {
+  const std::uint64_t now = since_start();
+  std::uint64_t begin = 0, end = 0;
+  if (!options_.io || !detail_.next_window(now, begin, end)) return kTickNs;
+  return now >= begin ? kWindowDrainNs : std::min(kTickNs, begin + kWindowDrainNs - now);
+}
+
+void Session::look_at_window() {
+  if (!lock_->try_lock()) return;
+  if (dump_.state() == DumpState::open) drain_.all_events();
+  lock_->unlock();
 }
 
 void Session::drain(std::uint64_t now_ns) {
