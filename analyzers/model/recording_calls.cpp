@@ -49,7 +49,7 @@ void RecordingReader::operator()(const trace::CallEvent& event) {
 }
 
 void RecordingReader::operator()(const trace::Wake& event) {
-  if (sees_call(event.t, event.thread) && in_window(event.t)) calls_.wake(event);
+  if (sees_call(event.t, event.thread) && in_window(event.t)) calls_.wake(event, stack_of(event.stack));
 }
 
 void RecordingReader::operator()(const trace::StillBlocked& event) {

@@ -131,6 +131,7 @@ void keep_calls_of(CallTables& calls, const std::unordered_set<ThreadId>& kept) 
   std::erase_if(calls.rows, other);
   std::erase_if(calls.stacks, other);
   std::erase_if(calls.events, other);
+  std::erase_if(calls.wake_events, other);
   std::erase_if(calls.wakes, other);
   std::erase_if(calls.spans, other);
   std::erase_if(calls.still_blocked, other);
