@@ -134,6 +134,7 @@ std::unique_ptr<Model> load_model(const std::vector<std::string>& dumps, const A
   model->waits = Waits::build(model->recording, model->timeline);
   model->heap = Heap::build(model->recording);
   model->locks = Locks::build(model->recording);
+  model->what_if = WhatIfReplay(model->recording, model->timeline.cpus);
   add_interpreter_lock(*model);
   model->pools = Pools::build(model->recording, *model->symbols, model->cpu, model->timeline, model->waits);
   model->allocator_time = AllocatorTime::build(model->recording, *model->symbols, model->cpu);

@@ -14,6 +14,7 @@
 #include "analyzers/model/thresholds.h"
 #include "analyzers/model/timeline.h"
 #include "analyzers/model/waits.h"
+#include "analyzers/model/what_if.h"
 
 namespace tailback::analyzers {
 
@@ -27,6 +28,7 @@ struct Model {
   Heap heap;           // allocations by site
   Locks locks;         // who waits for whom
   Pools pools;         // threads that wait for work together
+  WhatIfReplay what_if;  // the detail windows, for replaying them with a change
   AllocatorTime allocator_time;  // CPU time inside the allocator and beside it, by function
   std::vector<Recording> others;  // further processes of the same recording (children), for totals
 };

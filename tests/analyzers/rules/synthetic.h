@@ -26,6 +26,7 @@ inline std::unique_ptr<analyzers::Model> model_of(const TraceBuilder& builder) {
   model->waits = analyzers::Waits::build(model->recording, model->timeline);
   model->heap = analyzers::Heap::build(model->recording);
   model->locks = analyzers::Locks::build(model->recording);
+  model->what_if = analyzers::WhatIfReplay(model->recording, model->timeline.cpus);
   analyzers::add_interpreter_lock(*model);
   model->pools = analyzers::Pools::build(model->recording, *model->symbols, model->cpu, model->timeline, model->waits);
   model->allocator_time = analyzers::AllocatorTime::build(model->recording, *model->symbols, model->cpu);
