@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <memory>
 #include <tuple>
 #include <unordered_map>
 
@@ -18,6 +19,7 @@ constexpr double kLatestWake = 1e-3;       // from a wake to the end of a short 
 constexpr double kLongRun = 20e-3;         // from which on samples say whether a thread ran
 constexpr double kPeriod = 5.1e-3;         // of samples
 constexpr double kShortWindow = 5e-3;
+constexpr double kCommonLife = 0.5;        // of a window: in less of it all its threads live
 constexpr double kMissing = 0.75, kBesides = 1.5, kSampledSlack = 30e-3;  // CPU time over samples: who queues behind other programs seems to run
 constexpr double kLongWork = 1e-3;         // from which on the kernel waits for something
 
@@ -128,6 +130,17 @@ class Builder {
   void add(const SampleRow& row) {
     threads_[row.thread].samples.emplace_back(seconds(row.t), static_cast<double>(row.weight_ns) * 1e-9);
     sampled_ += static_cast<double>(row.weight_ns) * 1e-9;
+  }
+
+  // The part of the window in which no thread that takes part in it begins or ends: before and after, the program is not as it is otherwise.
+  std::pair<std::uint64_t, std::uint64_t> common_life(std::uint64_t begin, std::uint64_t end) const {
+    std::uint64_t from = begin, to = end;
+    for (const ThreadTable::Row& row : recording_.threads.rows) {
+      if (!threads_.contains(row.id)) continue;
+      if (row.start_ns > begin && row.start_ns < end) from = std::max(from, row.start_ns);
+      if (row.end_ns && *row.end_ns > begin && *row.end_ns < end) to = std::min(to, *row.end_ns);
+    }
+    return {from, std::max(from, to)};
   }
 
   WindowGraph take(Kinds& kinds) {
@@ -286,6 +299,13 @@ class Builder {
   double sampled_ = 0;
 };
 
+std::unique_ptr<Builder> gathered(const Recording& recording, const Windows& windows, double cpus, std::uint64_t begin, std::uint64_t end) {
+  auto builder = std::make_unique<Builder>(recording, cpus, seconds(begin), seconds(end));
+  const auto add = [&](const auto& row) { builder->add(row); };
+  windows.each(begin, end, add, add, add);
+  return builder;
+}
+
 bool is_usable(const Recording& recording, const trace::DetailWindow& window) {
   return window.reason == 0 && seconds(window.end - window.begin) >= kShortWindow && recording.calls.holds_events_of(window.begin);
 }
@@ -303,12 +323,13 @@ std::vector<WindowGraph> execution_graphs(const Recording& recording, const Grap
   const std::size_t events = recording.calls.events.size() + recording.calls.wake_events.size();
   const std::size_t every = 1 + 2 * events / std::max<std::size_t>(options.most_steps, 1);  // an event is about two steps
   for (std::size_t i = 0; i < usable.size(); i += every) {
-    const trace::DetailWindow& window = *usable[i];
-    Builder builder(recording, options.cpus, seconds(window.begin), seconds(window.end));
-    const auto add = [&](const auto& row) { builder.add(row); };
-    windows.each(window.begin, window.end, add, add, add);
-    WindowGraph graph = builder.take(kinds);
-    if (builder.agrees(graph)) graphs.push_back(std::move(graph));
+    const std::uint64_t length = usable[i]->end - usable[i]->begin;
+    auto builder = gathered(recording, windows, options.cpus, usable[i]->begin, usable[i]->end);
+    const auto [begin, end] = builder->common_life(usable[i]->begin, usable[i]->end);
+    if (seconds(end - begin) < std::max(kShortWindow, kCommonLife * seconds(length))) continue;
+    if (end - begin < length) builder = gathered(recording, windows, options.cpus, begin, end);
+    WindowGraph graph = builder->take(kinds);
+    if (builder->agrees(graph)) graphs.push_back(std::move(graph));
   }
   return graphs;
 }

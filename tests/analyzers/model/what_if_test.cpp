@@ -43,6 +43,7 @@ class Story {
   void samples_over(std::uint64_t thread, double from, double to, double every = 5) {
     for (double at = from + every / 2; at < to; at += every) builder_.add(trace::CpuSample{.t = ns(at), .thread = thread, .weight_ns = 5 * kMillisecond, .flags = 1});
   }
+  void end(std::uint64_t thread, double at) { builder_.end_thread(thread, (from_ + at) / 1000); }
   Recording recording(std::uint64_t reason = 0) {
     builder_.add(trace::DetailWindow{.begin = ns(0), .end = ns(length_), .reason = reason});
     return read_recording_image(builder_.finish(2).image_bytes(), "test.tbk");
@@ -128,6 +129,21 @@ TEST(ExecutionGraph, WindowsThatCannotBeAreLeftOut) {
   Story alone;
   alone.samples(alone.worker(), 100);
   EXPECT_THAT(execution_graphs(alone.recording(2), {2}), IsEmpty()) << "no window with calls";
+}
+
+TEST(ExecutionGraph, OfAWindowInWhichAThreadEndsThePartBeforeIsUsed) {
+  Story story;
+  const auto one = story.worker(), two = story.worker();
+  story.samples_over(one, 0, 100), story.samples_over(two, 0, 80);
+  story.end(two, 80);
+  std::vector<WindowGraph> graphs = execution_graphs(story.recording(), {2});
+  ASSERT_THAT(graphs, SizeIs(1));
+  EXPECT_NEAR(graphs[0].seconds(), 0.08, 1e-6);
+  Story early;
+  const auto three = early.worker(), four = early.worker();
+  early.samples_over(three, 0, 100), early.samples_over(four, 0, 20);
+  early.end(four, 20);
+  EXPECT_THAT(execution_graphs(early.recording(), {2}), IsEmpty()) << "too little is left";
 }
 
 TEST(WhatIf, AnUnchangedReplayTakesAsLongAsTheWindow) {
@@ -216,7 +232,8 @@ TEST(WhatIf, MoreWorkersShareTheTasksOfAPool) {
   const Recording recording = story.recording();
   EXPECT_NEAR(gain(recording, 2, with_more_workers(pool)).fraction, 0, 0.01);
   pool.more = 2;
-  EXPECT_NEAR(gain(recording, 2, with_more_workers(pool)).fraction, 0.5, 0.02);
+  EXPECT_NEAR(gain(recording, 4, with_more_workers(pool)).fraction, 0.5, 0.02);
+  EXPECT_NEAR(gain(recording, 2, with_more_workers(pool)).fraction, 0.4, 0.02) << "four begin at a time, and two of them get a CPU";
   pool.more = 98;  // 2 ms of a CPU for each of 20 tasks in 100 ms, and two CPUs
   EXPECT_NEAR(gain(recording, 2, with_more_workers(pool)).fraction, 0.8, 0.05);
 }
