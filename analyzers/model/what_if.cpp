@@ -58,9 +58,11 @@ class Program {
     program_.cpus = cpus;
     program_.tokens.assign(window.waiters.size() * turns_, 0);
     for (std::size_t i = 0; i < window.threads.size(); ++i) give_early_.push_back(wakes_before_calls(window.threads[i]));
+    find_last_steps_before_sleeps();
     if (!change.pool.threads.empty()) add_pool();
     for (const auto& [kind, members] : kinds_)
       for (std::size_t place = 0; place < members.size(); ++place) add_thread(members, place);
+    for (std::vector<ReplayStep>& steps : helpers_) program_.threads.push_back(std::move(steps)), pace_.push_back(false);
   }
 
   // Seconds of one turn.
@@ -93,14 +95,70 @@ class Program {
     const GraphThread& thread = window_.threads[member];
     const GraphStep& step = thread.steps[index];
     for (const std::uint32_t edge : give_early_[member][index]) give(steps, edge, turn);
-    if (step.kind == Kind::run) return steps.push_back(ReplayStep::run(step.cpu * (change_.run ? change_.run(thread, step) : 1)));
+    if (step.kind == Kind::run) return add_run(steps, member, index, turn);
     if (step.kind == Kind::wake) {
       if (step.edge != kNoEdge && !moved(step)) give(steps, step.edge, turn);
       return;
     }
+    if (const auto sleep = sleeps_.find({member, index}); sleep != sleeps_.end()) return steps.push_back(ReplayStep::take(sleep->second + static_cast<std::uint32_t>(turn)));
     const double left = change_.wait ? change_.wait(thread, step) : 1;
     if (!is_edge(step)) return steps.push_back(ReplayStep::delay((step.end - step.begin) * left));
     if (left > 0) steps.push_back(ReplayStep::take(object(step.edge, turn), step.latency));
+  }
+
+  void add_run(std::vector<ReplayStep>& steps, std::size_t member, std::size_t index, std::size_t turn) {
+    const GraphThread& thread = window_.threads[member];
+    const double cpu = thread.steps[index].cpu * (change_.run ? change_.run(thread, thread.steps[index]) : 1);
+    if (change_.divided && thread.thread == change_.divided && change_.ways > 1) divide(steps, cpu);
+    else steps.push_back(ReplayStep::run(cpu));
+    const auto [first, last] = sleeps_until_.equal_range({member, index});
+    for (auto sleep = first; sleep != last; ++sleep) steps.push_back(ReplayStep::give(sleep->second + static_cast<std::uint32_t>(turn)));
+  }
+
+  // Helpers do a part each while the thread does its own, which then waits for them.
+  void divide(std::vector<ReplayStep>& steps, double cpu) {
+    helpers_.resize(change_.ways - 1);
+    const double part = cpu / static_cast<double>(change_.ways);
+    const std::uint32_t go = new_objects(helpers_.size()), done = new_objects(1);
+    for (std::uint32_t i = 0; i < helpers_.size(); ++i) {
+      steps.push_back(ReplayStep::give(go + i));
+      helpers_[i].insert(helpers_[i].end(), {ReplayStep::take(go + i), ReplayStep::run(part), ReplayStep::give(done)});
+    }
+    steps.push_back(ReplayStep::run(part));
+    steps.insert(steps.end(), helpers_.size(), ReplayStep::take(done));
+  }
+
+  std::uint32_t new_objects(std::size_t count) {
+    program_.tokens.resize(program_.tokens.size() + count, 0);
+    return static_cast<std::uint32_t>(program_.tokens.size() - count);
+  }
+
+  void find_last_steps_before_sleeps() {
+    if (!change_.woken) return;
+    std::vector<std::pair<double, std::pair<std::size_t, std::size_t>>> ends;
+    for (std::size_t member = 0; member < window_.threads.size(); ++member)
+      for (std::size_t i = 0; i < window_.threads[member].steps.size(); ++i)
+        if (window_.threads[member].steps[i].kind == Kind::run) ends.push_back({window_.threads[member].steps[i].end, {member, i}});
+    std::sort(ends.begin(), ends.end());
+    for (std::size_t member = 0; member < window_.threads.size(); ++member)
+      for (std::size_t i = 0; i < window_.threads[member].steps.size(); ++i) {
+        const GraphStep& sleep = window_.threads[member].steps[i];
+        if (sleep.kind != Kind::wait || is_edge(sleep) || !change_.woken(window_.threads[member], sleep) || others_run_at(member, sleep.end)) continue;
+        auto last = std::upper_bound(ends.begin(), ends.end(), std::pair(sleep.end, std::pair(window_.threads.size(), std::size_t{0})));
+        while (last != ends.begin() && (last - 1)->second.first == member) --last;
+        if (last == ends.begin() || (--last)->first < sleep.begin) continue;
+        sleeps_[{member, i}] = new_objects(turns_);
+        sleeps_until_.emplace(last->second, sleeps_[{member, i}]);
+      }
+  }
+
+  bool others_run_at(std::size_t member, double moment) const {
+    for (std::size_t other = 0; other < window_.threads.size(); ++other) {
+      const auto& steps = window_.threads[other].steps;
+      const auto at = std::partition_point(steps.begin(), steps.end(), [&](const GraphStep& step) { return step.end <= moment; });
+      if (other != member && at != steps.end() && at->kind == Kind::run && at->begin < moment) return true;
+    }
+    return false;
   }
 
   void give(std::vector<ReplayStep>& steps, std::uint32_t edge, std::size_t turn) const {
@@ -182,6 +240,10 @@ class Program {
   ReplayProgram program_;
   std::vector<bool> pace_;  // of the program's threads
   std::vector<std::vector<std::vector<std::uint32_t>>> give_early_;  // by thread and step
+  using Place = std::pair<std::size_t, std::size_t>;  // thread and step
+  std::map<Place, std::uint32_t> sleeps_;             // that are woken: their objects, one for each turn
+  std::multimap<Place, std::uint32_t> sleeps_until_;  // by the run at whose end they are
+  std::vector<std::vector<ReplayStep>> helpers_;
   std::map<std::uint32_t, std::vector<std::uint32_t>> submitted_;    // jobs of the pool by the object whose wake brings them
 };
 
@@ -231,6 +293,18 @@ Change with_less_cpu(const std::map<ThreadId, double>& left) {
     const auto known = left.find(thread.thread);
     return known == left.end() ? 1.0 : known->second;
   };
+  return change;
+}
+
+Change with_wakes_for_sleeps(ThreadId sleeper) {
+  Change change;
+  change.woken = [sleeper](const GraphThread& thread, const GraphStep& step) { return thread.thread == sleeper && step.call == trace::Call::sleep; };
+  return change;
+}
+
+Change with_divided_work(ThreadId thread, std::size_t ways) {
+  Change change;
+  change.divided = thread, change.ways = ways;
   return change;
 }
 

@@ -20,6 +20,11 @@ struct Change {
   Part run;        // of CPU time; none: all
   Part wait;       // of waits; one that a wake ends is either left as it is or (0) not waited for; none: all
   std::uint64_t given_back_early = 0;  // a lock: before the calls that wait while it is held, instead of after them
+  // A sleep of which this holds ends when the last other thread that ran meanwhile is done or wakes somebody, instead of when its time is over;
+  // where others still run as it ends it stays as it is.
+  std::function<bool(const GraphThread&, const GraphStep&)> woken;
+  ThreadId divided = 0;    // a thread whose runs are spread over
+  std::size_t ways = 1;    // so many
   struct Pool {    // these threads take what one of them did between two waits of the kind in turns
     std::set<ThreadId> threads;
     trace::Call idle_call = trace::Call::none;
@@ -35,6 +40,8 @@ Change with_lock_given_back_early(std::uint64_t lock);
 Change without_waits_in(trace::Call call, std::uint64_t object, double part);  // object 0: any; `part` of the time is left
 // Of each thread's CPU time what is left; threads that are not listed keep theirs.
 Change with_less_cpu(const std::map<ThreadId, double>& left);
+Change with_wakes_for_sleeps(ThreadId sleeper);
+Change with_divided_work(ThreadId thread, std::size_t ways);
 Change with_more_workers(Change::Pool pool);
 
 struct WhatIf {

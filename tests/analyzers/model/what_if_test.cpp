@@ -220,6 +220,32 @@ TEST(WhatIf, ASleepThatEndsEarlier) {
   EXPECT_NEAR(gain(recording, 2, without_waits_in(Call::fsync, 0, 0.2)).fraction, 0.4, 0.01);
 }
 
+TEST(WhatIf, ASleeperThatIsWokenHearsAtOnce) {
+  Story story;  // one asks and sleeps 10 ms for an answer that takes 3 ms; asking takes 2 ms
+  const auto asks = story.thread("ask"), answers = story.thread("answer");
+  for (int i = 0; i < 10; ++i) {
+    story.wake(asks, Call::cond_signal, kCondition, 10 * i + 2);
+    story.wait(asks, Call::sleep, 0, 10 * i + 2, 10 * i + 10);
+    story.wait(answers, Call::cond_wait, kCondition, i ? 10 * i - 5 : 0, 10 * i + 2);
+  }
+  story.wait(answers, Call::cond_wait, kCondition, 95, 100);
+  story.samples_over(asks, 0, 20), story.samples_over(answers, 0, 30);
+  const std::vector<WindowGraph> graphs = execution_graphs(story.recording(), {2});
+  ASSERT_THAT(graphs, SizeIs(1));
+  const ThreadId sleeper = graphs[0].threads[0].thread;
+  // Whoever answers sets the pace then: it is done 5 ms after each question, not 10.
+  EXPECT_NEAR(replayed_seconds(graphs[0], 2, with_wakes_for_sleeps(sleeper)), 0.05, 0.006);
+  EXPECT_NEAR(replayed_seconds(graphs[0], 2, with_wakes_for_sleeps(sleeper + 100)), 0.1, 0.006);
+}
+
+TEST(WhatIf, ADividedStageTakesAsLongAsItsPartsOnTheCpus) {
+  const Recording recording = pipeline();
+  const ThreadId producer = recording.threads.rows[1].id;
+  EXPECT_NEAR(gain(recording, 1000, with_divided_work(producer, 2)).fraction, 0.5, 0.03);
+  EXPECT_NEAR(gain(recording, 1000, with_divided_work(producer, 20)).fraction, 0.5, 0.03) << "then the consumer sets the pace";
+  EXPECT_LT(gain(recording, 2, with_divided_work(producer, 2)).fraction, 0.3) << "two CPUs have 6 ms to do for each piece";
+}
+
 TEST(WhatIf, MoreWorkersShareTheTasksOfAPool) {
   Story story;  // two workers that flush for 8 ms in each task of 10 ms and never wait for one
   Change::Pool pool{.threads = {}, .idle_call = Call::cond_wait, .idle_object = kCondition, .task_seconds = 0.01, .more = 0};
