@@ -20,6 +20,7 @@ constexpr double kLongRun = 20e-3;         // from which on samples say whether 
 constexpr double kPeriod = 5.1e-3;         // of samples
 constexpr double kShortWindow = 5e-3;
 constexpr double kCommonLife = 0.5;        // of a window: in less of it all its threads live
+constexpr std::size_t kMostWindows = 500;
 constexpr double kMissing = 0.75, kBesides = 1.5, kSampledSlack = 30e-3;  // CPU time over samples: who queues behind other programs seems to run
 constexpr double kLongWork = 1e-3;         // from which on the kernel waits for something
 
@@ -96,7 +97,10 @@ Object object_of(const CallKey& key) { return {trace::works_on_endpoint(trace::g
 // Threads of one start routine, for std::thread with one callable, do the same sort of work; of those found late the name says so.
 class Kinds {
  public:
-  explicit Kinds(const Recording& recording) : recording_(recording) {}
+  explicit Kinds(const Recording& recording) {
+    for (const ModuleRow& module : recording.modules) modules_.emplace_back(module.start, module.end);
+    std::sort(modules_.begin(), modules_.end());
+  }
   std::uint32_t of(const ThreadTable::Row& row) {
     std::string name;
     if (row.start_routine == 0) std::copy_if(row.name.begin(), row.name.end(), std::back_inserter(name), [](char c) { return c < '0' || c > '9'; });
@@ -106,9 +110,10 @@ class Kinds {
 
  private:
   bool in_module(std::uint64_t address) const {
-    return std::any_of(recording_.modules.begin(), recording_.modules.end(), [&](const ModuleRow& module) { return address >= module.start && address < module.end; });
+    const auto behind = std::upper_bound(modules_.begin(), modules_.end(), std::pair(address, ~std::uint64_t{0}));
+    return behind != modules_.begin() && address < (behind - 1)->second;
   }
-  const Recording& recording_;
+  std::vector<std::pair<std::uint64_t, std::uint64_t>> modules_;
   using Key = std::tuple<ThreadId, std::uint64_t, std::uint64_t, std::string>;
   std::map<Key, std::uint32_t> known_;
 };
@@ -135,20 +140,17 @@ class Builder {
   // The part of the window in which no thread that takes part in it begins or ends: before and after, the program is not as it is otherwise.
   std::pair<std::uint64_t, std::uint64_t> common_life(std::uint64_t begin, std::uint64_t end) const {
     std::uint64_t from = begin, to = end;
-    for (const ThreadTable::Row& row : recording_.threads.rows) {
-      if (!threads_.contains(row.id)) continue;
-      if (row.start_ns > begin && row.start_ns < end) from = std::max(from, row.start_ns);
-      if (row.end_ns && *row.end_ns > begin && *row.end_ns < end) to = std::min(to, *row.end_ns);
+    for (const ThreadTable::Row* row : rows()) {
+      if (row->start_ns > begin && row->start_ns < end) from = std::max(from, row->start_ns);
+      if (row->end_ns && *row->end_ns > begin && *row->end_ns < end) to = std::min(to, *row->end_ns);
     }
     return {from, std::max(from, to)};
   }
 
   WindowGraph take(Kinds& kinds) {
-    for (const ThreadTable::Row& row : recording_.threads.rows) {
-      const double from = std::max(seconds(row.start_ns), graph_.begin), to = std::min(row.end_ns ? seconds(*row.end_ns) : graph_.end, graph_.end);
-      const auto events = threads_.find(row.id);
-      if (!(from < to) || events == threads_.end()) continue;  // of the others none ran or was woken
-      graph_.threads.push_back({row.id, kinds.of(row), steps_of(events->second, from, to)});
+    for (const ThreadTable::Row* row : rows()) {
+      const double from = std::max(seconds(row->start_ns), graph_.begin), to = std::min(row->end_ns ? seconds(*row->end_ns) : graph_.end, graph_.end);
+      if (from < to) graph_.threads.push_back({row->id, kinds.of(*row), steps_of(threads_[row->id], from, to)});
     }
     join_edges();
     share_cpus();
@@ -167,6 +169,15 @@ class Builder {
   }
 
  private:
+  // The threads with any event, in order: of the others none ran or was woken.
+  std::vector<const ThreadTable::Row*> rows() const {
+    std::vector<const ThreadTable::Row*> rows;
+    for (const auto& [thread, events] : threads_)
+      if (const ThreadTable::Row* row = recording_.threads.find(thread)) rows.push_back(row);
+    std::sort(rows.begin(), rows.end());
+    return rows;
+  }
+
   static GraphStep idle(double from, double to) { return {.kind = GraphStep::Kind::wait, .begin = from, .end = to}; }
 
   // A thread's time without gaps.
@@ -319,9 +330,9 @@ std::vector<WindowGraph> execution_graphs(const Recording& recording, const Grap
   Kinds kinds(recording);
   std::vector<const trace::DetailWindow*> usable;
   for (const trace::DetailWindow& window : recording.windows)
-    if (is_usable(recording, window)) usable.push_back(&window);
+    if (is_usable(recording, window) && (usable.empty() || window.begin >= usable.back()->end)) usable.push_back(&window);
   const std::size_t events = recording.calls.events.size() + recording.calls.wake_events.size();
-  const std::size_t every = 1 + 2 * events / std::max<std::size_t>(options.most_steps, 1);  // an event is about two steps
+  const std::size_t every = 1 + std::max(2 * events / std::max<std::size_t>(options.most_steps, 1), usable.size() / kMostWindows);  // an event is about two steps
   for (std::size_t i = 0; i < usable.size(); i += every) {
     const std::uint64_t length = usable[i]->end - usable[i]->begin;
     auto builder = gathered(recording, windows, options.cpus, usable[i]->begin, usable[i]->end);

@@ -42,7 +42,7 @@ struct WindowGraph {
 
 struct GraphOptions {
   double cpus = 1;
-  std::size_t most_steps = 400'000;      // of all windows together; beyond, some windows in equal distances
+  std::size_t most_steps = 150'000;      // of all windows together; beyond, some windows in equal distances
 };
 
 // Those whose events were kept and whose CPU time agrees with the samples of the window.

@@ -17,6 +17,7 @@ namespace tailback::analyzers {
 namespace {
 
 constexpr double kMostlyServes = 0.5;  // of their lives waiting for work: then answers get faster, not the program
+constexpr double kWorthReplaying = 0.03;  // of wall time in the longest wait: no lock can bring more
 constexpr double kHalf = 0.5;          // what surely comes of a repair that shortens the section and does not remove it
 
 struct Contenders {
@@ -157,7 +158,8 @@ Gain gain_of_less_waiting(const Model& model, const Lock& lock, double part, con
   }
   const Others others = others_of(model, lock);
   const double overhead = part * cpu_of_waiting(model, lock);
-  if (const auto replayed = replayed_gain(model, lock, contenders, part, overhead, why)) return *replayed;
+  const bool worth_it = contenders.most_wait >= kWorthReplaying * wall;
+  if (const auto replayed = worth_it ? replayed_gain(model, lock, contenders, part, overhead, why) : std::nullopt) return *replayed;
   const double work = others.cpu - std::min(overhead, others.cpu);
   const double cpu = work / std::max(1.0, model.timeline.cpus);
   const double after = std::max({contenders.need, cpu, others.slowest});

@@ -14,7 +14,7 @@ namespace {
 constexpr double kAsItWas = 0.05;       // how far an unchanged replay may be from the window's length
 constexpr double kFromOutside = 0.2;    // of a window: a thread that waits so long for what nobody in it did follows that
 constexpr double kTakesPart = 0.05;     // of a window running, or waiting for threads
-constexpr std::size_t kFewestTurns = 2, kMostTurns = 16;
+constexpr std::size_t kFewestTurns = 2, kMostTurns = 8;
 
 using Kind = GraphStep::Kind;
 
