@@ -121,24 +121,24 @@ double cpu_of_waiting(const Model& model, const Lock& lock) {
   return seconds;
 }
 
-// Windows in which somebody waits for the lock, replayed without these waits, or with the lock given back before calls that wait.
-std::optional<Gain> replayed_gain(const Model& model, const Lock& lock, const Contenders& contenders, double part, double overhead, const std::string& why) {
-  constexpr double kFewestSeconds = 0.15, kWellCovered = 0.05;  // of wall time: then one window will do
+// Windows in which somebody waits for the lock, replayed without these waits.
+std::optional<Gain> replayed_gain(const Model& model, const Lock& lock, const Contenders& contenders, double overhead, const std::string& why) {
+  constexpr std::size_t kFewestWindows = 2;
+  constexpr double kFewestSeconds = 0.15;
   const double wall = model.timeline.wall_seconds, life = contenders.before / wall;
   const auto waits = [&](const GraphStep& step) { return step.kind == GraphStep::Kind::wait && is_lock_call(step.call) && step.object == lock.address; };
-  Change change = part < 1 ? with_lock_given_back_early(lock.address) : without_waits_for(lock.address);
+  Change change = without_waits_for(lock.address);
   const double left = 1 - std::min(1.0, overhead / std::max(contenders.running, 1e-9));
   change.run = [&, left](const GraphThread& thread, const GraphStep&) { return lock.wait_by_thread.contains(thread.thread) ? left : 1.0; };
   const WhatIf replayed = model.what_if.gain_of(change, waits);
-  if (replayed.seconds < kFewestSeconds || (replayed.windows < 2 && replayed.seconds < kWellCovered * wall)) return std::nullopt;
+  if (replayed.seconds < kFewestSeconds || replayed.windows < kFewestWindows) return std::nullopt;
   const WhatIf halved = model.what_if.gain_of(with_shorter_section(lock.address, kHalf), waits);
   Gain gain;
   gain.fraction = replayed.fraction * life;
   gain.low = std::min(replayed.low, halved.fraction) * life;
   gain.high = replayed.high * life;
-  gain.how = fmt::format("{} detail window{} with waits for the lock ({:.2f} s) replayed on {:.0f} CPUs {}: {:.0f} % less time; {:.0f} % less if the section only takes half as long; {}",
-                         replayed.windows, replayed.windows == 1 ? "" : "s", replayed.seconds, model.timeline.cpus, part < 1 ? "with the lock given back before its holders wait" : "without these waits",
-                         100 * replayed.fraction, 100 * halved.fraction, why);
+  gain.how = fmt::format("{} detail windows with waits for the lock ({:.2f} s) replayed on {:.0f} CPUs without these waits: {:.0f} % less time; {:.0f} % less if the section only takes half as long; {}",
+                         replayed.windows, replayed.seconds, model.timeline.cpus, 100 * replayed.fraction, 100 * halved.fraction, why);
   return bounded(gain);
 }
 
@@ -158,8 +158,8 @@ Gain gain_of_less_waiting(const Model& model, const Lock& lock, double part, con
   }
   const Others others = others_of(model, lock);
   const double overhead = part * cpu_of_waiting(model, lock);
-  const bool worth_it = contenders.most_wait >= kWorthReplaying * wall;
-  if (const auto replayed = worth_it ? replayed_gain(model, lock, contenders, part, overhead, why) : std::nullopt) return *replayed;
+  const bool worth_it = part >= 1 && contenders.most_wait >= kWorthReplaying * wall;
+  if (const auto replayed = worth_it ? replayed_gain(model, lock, contenders, overhead, why) : std::nullopt) return *replayed;
   const double work = others.cpu - std::min(overhead, others.cpu);
   const double cpu = work / std::max(1.0, model.timeline.cpus);
   const double after = std::max({contenders.need, cpu, others.slowest});
