@@ -158,7 +158,7 @@ Gain gain_of_less_waiting(const Model& model, const Lock& lock, double part, con
   }
   const Others others = others_of(model, lock);
   const double overhead = part * cpu_of_waiting(model, lock);
-  const bool worth_it = part >= 1 && contenders.most_wait >= kWorthReplaying * wall;
+  const bool worth_it = part >= 1 && !lock.of_interpreter() && contenders.most_wait >= kWorthReplaying * wall;
   if (const auto replayed = worth_it ? replayed_gain(model, lock, contenders, overhead, why) : std::nullopt) return *replayed;
   const double work = others.cpu - std::min(overhead, others.cpu);
   const double cpu = work / std::max(1.0, model.timeline.cpus);
