@@ -99,7 +99,8 @@ void add_call_stack(ThreadBlock& thread, Call call, std::uint64_t object, std::u
   own.blocked_call = call;
   own.blocked_stack = stack;
   own.blocked_object = object;
-  if (detail_span.holds(begin + tick_clock.from_ns(ns)) || detail_span.holds(begin)) push_event(own, {tick_clock.monotonic_at(begin), ns, object, bytes, stack, call});
+  if (own.turns.looping) add_to_turn(own.turns, call, object, stack, ns);
+  if (detail_span.holds(begin + tick_clock.from_ns(ns)) || detail_span.holds(begin)) push_event(own, {tick_clock.monotonic_at(begin), ns, object, bytes, stack, call, CallEventKind::call});
 }
 
 StackId stack_of_call(ThreadBlock& thread) {
@@ -155,7 +156,7 @@ void record_hold(ThreadBlock& thread, Call lock, std::uint64_t object, std::uint
 }
 
 void tell_wake(ThreadBlock& thread, Call call, std::uint64_t object, std::uint64_t at_ticks) {
-  push_event(thread.calls, {tick_clock.monotonic_at(at_ticks), 0, object, 0, stack_of_call(thread), call});
+  push_event(thread.calls, {tick_clock.monotonic_at(at_ticks), 0, object, 0, stack_of_call(thread), call, CallEventKind::call});
 }
 
 }  // namespace tailback::capture

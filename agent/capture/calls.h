@@ -50,11 +50,43 @@ struct CallSums {
   StackSums stacks[kStacks];
 };
 
+enum class CallEventKind : std::uint16_t {
+  call,
+  turn,       // a long turn of an event loop: `object` the loop, `bytes` descriptors ready in it and, in the upper half, after it
+  turn_part,  // behind it: what blocked in it, `bytes` times
+};
+
 struct CallEvent {  // one call that blocked, or (ns 0) one that wakes others
   std::uint64_t t;  // CLOCK_MONOTONIC
   std::uint64_t ns, object, bytes;
   StackId stack;
   Call call;
+  CallEventKind kind;
+};
+
+// A place at which a descriptor is waited for again and again. What is kept of it is of its last wait.
+struct LoopWaits {
+  std::uint64_t loop;  // the epoll descriptor, or where poll or select is called from; 0: free
+  Call call;
+  std::uint32_t ready;
+  std::int64_t timeout_ms;
+  std::uint64_t began, returned;  // ticks
+};
+
+struct TurnPart {  // calls that blocked since the last wait, of one kind from one place
+  StackId stack;
+  Call call;
+  std::uint32_t calls;
+  std::uint64_t object, ns;
+};
+
+struct ThreadTurns {
+  LoopWaits loops[4];
+  std::uint32_t last;  // of `loops`, the one waited in last
+  bool looping;        // any of them is in use
+  std::uint32_t used;
+  TurnPart parts[8];
+  std::uint64_t waited_in;  // the loop whose wait is the first of the parts; 0 none
 };
 
 struct alignas(kCacheLine) ThreadCalls {  // what each call changes comes first, in one line
@@ -79,7 +111,8 @@ struct alignas(kCacheLine) ThreadCalls {  // what each call changes comes first,
   } jumps[16];
   std::uint64_t lost;     // calls for which no sums were free: counted without their object or stack, or not at all
   std::uint64_t events_lost;
-  Ring<CallEvent, 512> events;  // of calls and wakes inside detail windows
+  ThreadTurns turns;
+  Ring<CallEvent, 512> events;  // of calls and wakes inside detail windows, of long turns
   CallSums sets[2];
 
   bool used() const { return random != 0; }  // the first call sets it
@@ -108,6 +141,20 @@ struct DetailSpan {
 extern DetailSpan detail_span;
 
 inline constexpr std::uint32_t kDirtyEvents = 4;
+
+// A wait for any of several descriptors, by which event loops are known.
+struct LoopWait {
+  Call call = Call::none;
+  std::uint64_t loop = 0;        // as LoopWaits; 0: one descriptor, or none: no loop's wait
+  std::int64_t timeout_ms = -1;  // 0 and below: none
+};
+
+inline constexpr std::uint64_t kLongTurnNs = 10'000'000;  // from which on each turn is told singly
+
+// A wait of a loop is over: its last turn ended where this wait began. Before the wait itself is recorded.
+void record_turn(ThreadBlock& thread, const LoopWait& wait, std::uint64_t begin, std::uint64_t end, std::uint32_t ready);
+// After that.
+inline void begin_turn(ThreadTurns& turns, std::uint64_t loop) { turns.waited_in = turns.used ? loop : 0; }
 
 // The stack of the caller, for a call that is about to block. A function that makes the call as the last that it does, and so jumps to it,
 // is no longer on the stack; it is put there where its own caller called it by its address.

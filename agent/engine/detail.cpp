@@ -84,8 +84,9 @@ void Detail::cut(std::uint64_t at_ns) {
 }
 
 void Detail::keep(DumpFile& dump, std::uint64_t thread, const capture::Sample& sample) {
-  kept_[next_++ % kKept] = {thread, sample};
-  if (in_window(sample.t)) dump.append(record_of(thread, sample));
+  const bool singly = in_window(sample.t);
+  kept_[next_++ % kKept] = {thread, sample, singly};
+  if (singly) dump.append(record_of(thread, sample));
 }
 
 void Detail::close_windows(DumpFile& dump, std::uint64_t now_ns, bool all) {
@@ -98,13 +99,24 @@ void Detail::close_windows(DumpFile& dump, std::uint64_t now_ns, bool all) {
   }
 }
 
+void Detail::write(DumpFile& dump, Kept& kept) {
+  if (!kept.written) dump.append(record_of(kept.thread, kept.sample));
+  kept.written = true;
+}
+
+void Detail::keep_thread(DumpFile& dump, std::uint64_t thread, std::uint64_t begin_ns, std::uint64_t end_ns) {
+  for (std::uint64_t i = next_; i > 0 && next_ - i < kKept; --i) {
+    Kept& kept = kept_[(i - 1) % kKept];
+    if (kept.thread == thread && kept.sample.t >= begin_ns && kept.sample.t <= end_ns) write(dump, kept);
+  }
+}
+
 void Detail::anomaly(DumpFile& dump, std::uint64_t begin_ns, std::uint64_t end_ns, const char* cause) {
   if (last_anomaly_ns_ != 0 && end_ns < last_anomaly_ns_ + kAnomalyPauseNs) return;
   last_anomaly_ns_ = end_ns;
   for (std::uint64_t i = next_ > kKept ? next_ - kKept : 0; i < next_; ++i) {
-    const Kept& kept = kept_[i % kKept];
-    const bool in_span = kept.sample.t >= begin_ns && kept.sample.t <= end_ns;
-    if (in_span && !in_window(kept.sample.t)) dump.append(record_of(kept.thread, kept.sample));
+    Kept& kept = kept_[i % kKept];
+    if (kept.sample.t >= begin_ns && kept.sample.t <= end_ns) write(dump, kept);
   }
   dump.append(trace::DetailWindow{begin_ns, end_ns, 1, cause});
 }

@@ -26,6 +26,8 @@ class Detail {
   // Something out of the ordinary happened in [begin, end]: what is remembered from then goes to the dump, at most once in
   // ten seconds.
   void anomaly(DumpFile& dump, std::uint64_t begin_ns, std::uint64_t end_ns, const char* cause);
+  // The thread did something out of the ordinary in [begin, end], and nobody else: what is remembered of it goes to the dump.
+  void keep_thread(DumpFile& dump, std::uint64_t thread, std::uint64_t begin_ns, std::uint64_t end_ns);
   // The window that is open or comes next, nanoseconds since the start; false: none are kept.
   bool next_window(std::uint64_t now_ns, std::uint64_t& begin, std::uint64_t& end) const;
   // Whether single events of that moment are kept.
@@ -37,12 +39,14 @@ class Detail {
   struct Kept {
     std::uint64_t thread;
     capture::Sample sample;
+    bool written;  // singly
   };
   static constexpr std::uint32_t kKept = 2048;
   static constexpr std::uint32_t kOpen = 4;  // windows that may be open or not yet closed at a time
 
   std::uint64_t window_begin(std::uint64_t number) const;
   std::uint64_t window_end(std::uint64_t number) const;
+  static void write(DumpFile& dump, Kept& kept);
 
   Kept* kept_ = nullptr;
   std::uint64_t next_ = 0;

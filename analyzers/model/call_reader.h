@@ -22,6 +22,9 @@ class CallReader {
   void still_blocked(const trace::StillBlocked& event, StackId stack);
   void turns(const trace::RequestTurns& event, StackId delayed_stack);
 
+  // The numbers of a record as tables know them.
+  CallKey key_of(std::uint64_t thread, std::uint64_t call, std::uint64_t object);
+
  private:
   struct StackKey {
     CallKey key;
@@ -35,7 +38,6 @@ class CallReader {
   using Index = std::unordered_map<StackKey, std::size_t, Hash>;
 
   void span(const CallKey& key, const trace::CallAggregate& event, const CallCounts& counts);
-  CallKey key_of(std::uint64_t thread, std::uint64_t call, std::uint64_t object);
   std::uint64_t endpoint_row(std::uint64_t id);
   // Of too many single calls and wakes, those of every other stretch of time stay, as often as it takes. `end`: of the call.
   bool keeps_event(std::uint64_t end);

@@ -14,6 +14,7 @@
 #include "analyzers/model/call_tables.h"
 #include "analyzers/model/lock_tables.h"
 #include "analyzers/model/look_tables.h"
+#include "analyzers/model/loop_tables.h"
 
 namespace tailback::analyzers {
 
@@ -124,6 +125,7 @@ struct Recording {
   std::vector<trace::CgroupState> cgroup;
   CallTables calls;                              // waiting and I/O
   LockTables locks;
+  LoopTables loops;                              // event loops
   LookTable look;                                // of the last time that somebody asked
   AllocationTables allocations;                  // the heap
 
