@@ -83,15 +83,14 @@ int timed(LoopWait loop, const timespec* timeout, Wait&& wait) {
   return result;
 }
 
+// One call for both rounds, so that the hook has one frame.
 template <class Timed>
 int wait_with(const sigset_t* mask, Timed&& wait) {
-  if (!signals_are_virtual() || !engine::begin_wait_with_mask(mask)) return wait();
-  int result = wait();
-  if (engine::end_wait_with_mask(result < 0 && errno == EINTR)) {
-    result = wait();
-    engine::end_wait_with_mask(false);
+  const bool masked = signals_are_virtual() && engine::begin_wait_with_mask(mask);
+  for (bool first = true;; first = false) {
+    const int result = wait();
+    if (!masked || !engine::end_wait_with_mask(first && result < 0 && errno == EINTR) || !first) return result;
   }
-  return result;
 }
 
 constexpr int kSystemV = static_cast<int>(SA_RESETHAND | SA_NODEFER);
