@@ -142,7 +142,8 @@ class EventLoopsTest(Scratch):
         told = self.findings(data, TOLD)
         self.assertEqual(len(told), 1, told)
         frames = [frame["function"] for stack in told[0]["stacks"] for frame in stack["frames"]]
-        self.assertTrue(any("pbkdf2" in name.lower() for name in frames), frames)
+        # The digest is assembly without unwind tables in some builds of node: its callers are not known then.
+        self.assertTrue(any("pbkdf2" in name.lower() or "sha512" in name.lower() for name in frames), frames)
         self.assertTrue(any("computing" in one["value"] for one in told[0]["evidence"] if one["label"] == "what it was doing"))
 
     def ask(self, port, path, times):
