@@ -90,7 +90,10 @@ std::uint64_t Session::until_look_ns() {
 
 void Session::look_at_window() {
   if (!lock_->try_lock()) return;
-  if (dump_.state() == DumpState::open) drain_.all_events();
+  if (dump_.state() == DumpState::open) {
+    drain_.all_threads(false);  // a long turn's samples before the turn
+    drain_.all_events();
+  }
   lock_->unlock();
 }
 

@@ -108,8 +108,16 @@ class Search {
     for (const FunctionId function : once) to[function] += seconds;
   }
 
+  // Turns of which nothing is told beyond their length: their samples came too late, and count as any other's.
+  double for_each_known() const {
+    std::set<const LongTurnRow*> known;
+    for (const Piece& piece : pieces_) known.insert(piece.turn);
+    return known.empty() ? 1 : static_cast<double>(loop_.long_turns.size()) / static_cast<double>(known.size());
+  }
+
   void measure_functions(const Waits& waits) {
-    for (const Piece& piece : pieces_) add_functions(in_long_, piece.stack, loop_.told * piece.seconds);
+    const double each = loop_.told * for_each_known();
+    for (const Piece& piece : pieces_) add_functions(in_long_, piece.stack, each * piece.seconds);
     const ThreadId thread = loop_.row->thread;
     for (const CpuRow& row : recording_.cpu)
       if (row.thread == thread) add_functions(anywhere_, row.stack, seconds(row.weight_ns));
@@ -139,10 +147,23 @@ class Search {
     const std::map<FunctionId, std::size_t> below = tree_[branch].below;
     for (const auto& [function, child] : below) {
       if (tree_[child].seconds < kWorthLooking * all_) continue;
-      const std::size_t found = handlers_.size();
-      if (!makes_long(tree_[child]) || !has_handler(child)) look_below(child);
-      if (makes_long(tree_[child]) && handlers_.size() == found) add_handler(named(child, branch == 0));
+      if (!makes_long(tree_[child])) look_below(child);
+      else if (has_handler(child) || !look_at_parts(child)) add_handler(named(child, branch == 0));
     }
+  }
+
+  // Whether what it hands on to makes up its time; then that was added.
+  bool look_at_parts(std::size_t branch) {
+    const std::size_t before = handlers_.size();
+    look_below(branch);
+    double found = 0;
+    for (std::size_t i = before; i < handlers_.size(); ++i) {
+      found += handlers_[i].cpu;
+      for (const double part : handlers_[i].blocked) found += part;
+    }
+    if (found >= kInLongTurns * tree_[branch].seconds) return true;
+    handlers_.resize(before);
+    return false;
   }
 
   // On the way inward there is a function that hardly does anything else. Else, when it does something else at all, it hands on to several.
