@@ -86,16 +86,37 @@ class Search {
     return tree_.size() - 1;
   }
 
+  bool reaches_root(const Path& path) {
+    const Path& wait = path_of(loop_.wait);
+    return !path.empty() && !wait.empty() && path.front() == wait.front();
+  }
+
+  // What the whole stacks of each turn have in common.
+  std::map<const LongTurnRow*, Path> shared_paths() {
+    std::map<const LongTurnRow*, Path> shared;
+    for (const Piece& piece : pieces_) {
+      const Path path = path_of(piece.stack);
+      if (!reaches_root(path)) continue;
+      const auto [known, added] = shared.try_emplace(piece.turn, path);
+      if (!added) known->second.erase(std::mismatch(known->second.begin(), known->second.end(), path.begin(), path.end()).first, known->second.end());
+    }
+    return shared;
+  }
+
+  // A stack that ends early, in assembly without unwind tables, is taken for called from where the turn's other ones are.
   void grow_tree() {
     tree_.emplace_back();
     const Path wait = path_of(loop_.wait);
+    const std::map<const LongTurnRow*, Path> shared = shared_paths();
     for (const Piece& piece : pieces_) {
-      const Path& path = path_of(piece.stack);
+      const auto others = shared.find(piece.turn);
+      const Path path = !reaches_root(path_of(piece.stack)) && others != shared.end() ? others->second : path_of(piece.stack);
       auto at = std::mismatch(path.begin(), path.end(), wait.begin(), wait.end()).first;
       if (at == path.end()) continue;  // the loop itself
       std::size_t branch = 0;
       for (; at != path.end(); ++at) {
         branch = child_of(branch, *at, piece.stack);
+        if (reaches_root(path_of(piece.stack))) tree_[branch].stack = piece.stack;
         tree_[branch].seconds += piece.seconds;
         tree_[branch].pieces.push_back(&piece);
       }
