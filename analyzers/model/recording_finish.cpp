@@ -182,6 +182,19 @@ void keep_blocked_at_end(Recording& out) {
   }
 }
 
+// Threads were taken for stuck, and then one of their waits was over: the agent had no time left to take it back.
+void forget_who_went_on(Recording& out) {
+  if (!out.locks.stuck) return;
+  const auto went_on = [&](const auto& member) {
+    return std::any_of(out.calls.spans.begin(), out.calls.spans.end(), [&](const CallSpanRow& row) {
+      return row.key.thread == member.thread && row.key.call == member.call && row.key.object == member.object && row.end_ms * std::uint64_t{1'000'000} > out.locks.stuck->t &&
+             row.ns >= out.locks.stuck->t - member.since;
+    });
+  };
+  const auto& members = out.locks.stuck->members;
+  if (std::any_of(members.begin(), members.end(), went_on)) out.locks.stuck.reset();
+}
+
 }  // namespace
 
 // CPU time of a thread whose own record is missing still belongs to a row.
@@ -233,6 +246,7 @@ void RecordingReader::finish() {
     cut_window(out_);
   }
   keep_blocked_at_end(out_);
+  forget_who_went_on(out_);
   if (!options_.thread.empty()) keep_threads_named(out_, options_.thread);
   say_what_was_cut();
 }

@@ -15,7 +15,7 @@ import servers_under_load  # noqa: E402
 import ways  # noqa: E402
 from recording import UNPACKED, Scratch, find_program, preload_environment, report, run  # noqa: E402
 
-BOUND = 60
+BOUND, ATTEMPTS = 60, 3
 TOLD = "event-loop-blocked"
 
 
@@ -92,8 +92,11 @@ class EventLoopsTest(Scratch):
         slow_script = "local s = 0 for i = 1, 6000000 do s = s + i % 7 end return s"
         for command, function in ((("keys", "key:1234*"), "keysCommand"), (("debug", "sleep", "0.05"), "debugCommand"), (("eval", slow_script, "0"), "evalGenericCommand")):
             with self.subTest(command=command[0]):
-                data = self.served(RedisWithClients(*command), 2)
-                told = self.findings(data, TOLD)
+                for _ in range(ATTEMPTS):  # what a handler does is sampled: a machine that others take away says little
+                    data = self.served(RedisWithClients(*command), 2)
+                    told = self.findings(data, TOLD)
+                    if [finding["culprit"]["function"] for finding in told] == [function]:
+                        break
                 self.assertEqual([finding["culprit"]["function"] for finding in told], [function])
                 figures = {one["label"]: one["value"] for one in told[0]["evidence"]}
                 self.assertGreaterEqual(figures["times"], 10)
