@@ -101,6 +101,7 @@ struct alignas(kCacheLine) ThreadCalls {  // what each call changes comes first,
   std::uint64_t pending_object, pending_since;  // ticks
   std::uint64_t polled;  // ticks, when the thread last came back from waiting for any of its descriptors
   std::uint32_t sample_weight, sample_epoch, samples;  // of the sample to come; the epoch of the last one, samples in it so far
+  std::uint32_t nobody_epoch, nobody_objects;  // objects of wakes that met nobody, and the epoch in which they were counted
   // Where the thread last blocked: a loop comes back to the same place, whose stack a thread that sleeps cannot tell.
   Call blocked_call;
   StackId blocked_stack;
@@ -159,7 +160,26 @@ inline void begin_turn(ThreadTurns& turns, std::uint64_t loop) { turns.waited_in
 // The stack of the caller, for a call that is about to block. A function that makes the call as the last that it does, and so jumps to it,
 // is no longer on the stack; it is put there where its own caller called it by its address.
 StackId stack_of_call(ThreadBlock& thread);
-// A thread did what may wake others: counted, and told singly inside a detail window.
+// Which semaphores and futexes have been waited for, by a bit of a hash: whether waking on one may be word of work. Many programs make locks of
+// them, which are given back all the time and waited for hardly ever. Any thread; signal-safe.
+class WaitedFor {
+ public:
+  void note(std::uint64_t object) {
+    if (!may_hold(object)) bits_[word_of(object)].fetch_or(bit_of(object), std::memory_order_relaxed);
+  }
+  bool may_hold(std::uint64_t object) const { return bits_[word_of(object)].load(std::memory_order_relaxed) & bit_of(object); }
+
+ private:
+  static constexpr std::uint32_t kWords = 64;
+  static std::uint64_t hash(std::uint64_t object) { return object * 0x9e3779b97f4a7c15u; }
+  static std::uint32_t word_of(std::uint64_t object) { return static_cast<std::uint32_t>(hash(object) >> 58); }
+  static std::uint64_t bit_of(std::uint64_t object) { return std::uint64_t{1} << (hash(object) >> 52 & 63); }
+  std::atomic<std::uint64_t> bits_[kWords];
+};
+extern WaitedFor waited_for;
+
+// A thread did what may wake others: counted, and told singly inside a detail window. Of wakes that met nobody only some objects at a time are
+// told apart, so that they leave room for calls that wait.
 // `bytes`: as calls.def says.
 void record_wake(ThreadBlock& thread, Call call, std::uint64_t object, std::uint64_t bytes = 0);
 // Only the latter, of a call that is recorded as such.
