@@ -43,6 +43,7 @@ void keep_totals(Recording& recording) {
   recording.symbols = {};
   recording.calls = {};
   recording.locks = {};
+  recording.loops = {};
   recording.allocations = {};
   recording.pauses = {};
 }
@@ -133,8 +134,10 @@ std::unique_ptr<Model> load_model(const std::vector<std::string>& dumps, const A
   model->cpu = CpuProfile::build(model->recording, *model->symbols);
   model->timeline = timeline.get();
   model->waits = Waits::build(model->recording, model->timeline);
+  model->event_loops = EventLoops::build(model->recording, *model->symbols, model->waits);
   model->heap = Heap::build(model->recording);
   model->locks = Locks::build(model->recording);
+  model->what_if = WhatIfReplay(model->recording, model->timeline.cpus);
   add_interpreter_lock(*model);
   model->pools = Pools::build(model->recording, *model->symbols, model->cpu, model->timeline, model->waits);
   model->pauses = Pauses::build(model->recording, *model->symbols, model->cpu, model->timeline, model->waits);
@@ -156,6 +159,7 @@ Report analyze(const Model& model, const AnalysisOptions& options) {
   report.locks = lock_rows(model);
   report.pools = pool_rows(model);
   report.pauses = pause_rows(model);
+  report.event_loops = event_loop_rows(model);
   report.allocations = allocations_of(model);
   report.recording = quality_of(model);
   return report;

@@ -32,7 +32,28 @@ bool same_place(const Finding& a, const Finding& b) {
   return !a.culprit.function.empty() && a.culprit.function == b.culprit.function && a.culprit.module == b.culprit.module;
 }
 
+bool is_of_loop(const Finding& finding) { return finding.rule == "event-loop-blocked"; }
+
+bool stands_still(const StackEvidence& stack) { return stack.role == "blocked" || stack.role == "waiter"; }
+
+// The handler of a loop stands still where another rule says what it stands still for.
+bool stands_still_there(const Finding& loop, const Finding& other) {
+  double all = 0, there = 0;
+  for (const StackEvidence& stack : loop.stacks) {
+    all += stack.weight;
+    const auto same = [&](const StackEvidence& one) { return stands_still(one) && one.frames.size() == stack.frames.size() && called_from(stack, one); };
+    if (stands_still(stack) && std::any_of(other.stacks.begin(), other.stacks.end(), same)) there += stack.weight;
+  }
+  return all > 0 && there >= kSameSamples * all;
+}
+
+// That rule's remedy is the nearer one, unless it hardly matters by what it sees.
+bool gives_way(const Finding& loop, const Finding& other) {
+  return is_of_loop(loop) && !is_of_loop(other) && other.severity >= loop.severity && stands_still_there(loop, other);
+}
+
 bool one_cause(const Finding& a, const Finding& b) {
+  if (is_of_loop(a) != is_of_loop(b) && stands_still_there(is_of_loop(a) ? a : b, is_of_loop(a) ? b : a)) return true;
   const RuleNature first = nature_of_rule(a.rule), second = nature_of_rule(b.rule);
   if (a.rule == b.rule || first.aspect >= RuleNature::own || first.aspect != second.aspect) return false;
   if (first.whole_process && second.whole_process) return true;
@@ -66,6 +87,7 @@ RuleNature nature_of_rule(const std::string& rule) {
   static const std::map<std::string, RuleNature, std::less<>> natures = {
       {"cpu-hotspot", {RuleNature::work, 0}},
       {"thread-churn", {RuleNature::work, 1}},
+      {"event-loop-blocked", {RuleNature::work, 9}},
       {"cpu-spin", {RuleNature::work, 2}},
       {"cpu-saturated", {RuleNature::threads, 0, true}},
       {"cpu-oversubscription", {RuleNature::threads, 1, true}},
@@ -124,7 +146,7 @@ std::vector<Absorbed> merge_same_cause(std::vector<Finding>& findings) {
   std::vector<Finding> kept;
   for (Finding& finding : findings) {
     std::erase_if(kept, [&](const Finding& other) {
-      if (!one_cause(other, finding) || !is_small_part(other, finding)) return false;
+      if (!one_cause(other, finding) || !(is_small_part(other, finding) || gives_way(other, finding))) return false;
       absorbed.push_back({other.rule, finding.rule});
       absorb(finding, other);
       return true;

@@ -95,6 +95,27 @@ struct PauseRow {          // pauses of one cause
   std::vector<Frame> frames;                              // the stack with most of it
 };
 
+struct LoopHandlerRow {  // what made long turns of a loop long
+  Frame culprit;
+  std::uint64_t turns = 0;
+  double seconds = 0, longest_turn_seconds = 0;
+};
+
+struct EventLoopRow {
+  std::uint64_t thread = 0;
+  std::string thread_name, call;                          // what it waits in: poll, select, epoll_wait
+  Frame culprit;                                          // where
+  std::uint64_t turns = 0;
+  double seconds = 0, busy_seconds = 0, waiting_seconds = 0;  // of the thread; of them in turns and in waits
+  double ready_each = 0;                                  // descriptors that a wait gave, mean
+  double turn_p50_seconds = 0, turn_p99_seconds = 0, turn_longest_seconds = 0;
+  double lag_mean_seconds = 0, lag_p99_seconds = 0;       // at a random moment, until the turn is over
+  std::uint64_t late_timers = 0;                          // time-outs that had passed when they could be served
+  double late_p99_seconds = 0, late_longest_seconds = 0;
+  double long_turns = 0;                                  // of 10 ms and more
+  std::vector<LoopHandlerRow> handlers;                   // most time first
+};
+
 struct AllocationRow {     // what one place of the program's own code allocated
   Frame culprit;
   double blocks = 0, bytes = 0, bytes_deviation = 0;  // the last: standard deviation of the estimate, 0 exact
@@ -158,6 +179,7 @@ struct Report {
   std::vector<LockRow> locks;     // most waiting first
   std::vector<PoolRow> pools;     // busiest first
   std::vector<PauseRow> pauses;   // most time first
+  std::vector<EventLoopRow> event_loops;  // busiest first
   Allocations allocations;
   std::vector<RuleOutcome> rules;
   RecordingQuality recording;

@@ -24,6 +24,7 @@ std::vector<IoRow> io_rows(const Model& model);
 std::vector<LockRow> lock_rows(const Model& model);
 std::vector<PoolRow> pool_rows(const Model& model);
 std::vector<PauseRow> pause_rows(const Model& model);
+std::vector<EventLoopRow> event_loop_rows(const Model& model);
 
 // The heap and the places that allocated, most bytes first; `known` false when it was not recorded.
 Allocations allocations_of(const Model& model);

@@ -118,6 +118,19 @@ void finish_call(ThreadBlock* thread, CallKind kind, std::uint64_t object, std::
   add_call(*thread, kind, object, begin, end, result > 0 ? Outcome{bytes, false, false, 0} : outcome_of_none(kind, result));
 }
 
+void finish_loop_wait(ThreadBlock* thread, const capture::LoopWait& wait, std::uint64_t begin, int ready) {
+  const std::uint64_t end = tick_clock.now();
+  if (!thread) [[unlikely]] return finish_without_thread(begin, end);
+  const CallKind kind(wait.call);
+  const Outcome outcome = ready > 0 ? Outcome{} : outcome_of_none(kind, ready);
+  if (wait.loop == 0 || !capture::recording()) return add_call(*thread, kind, 0, begin, end, outcome);
+  ++capture::thread_local_state.in_agent;
+  record_turn(*thread, wait, begin, end, ready > 0 ? static_cast<std::uint32_t>(ready) : 0);
+  --capture::thread_local_state.in_agent;
+  add_call(*thread, kind, 0, begin, end, outcome);
+  begin_turn(thread->calls.turns, wait.loop);
+}
+
 void finish_descriptor_call(ThreadBlock* thread, CallKind kind, EndpointId object, Descriptor* descriptor, std::uint64_t begin, std::int64_t result) {
   const std::uint64_t end = tick_clock.now();
   if (!thread) [[unlikely]] return finish_without_thread(begin, end);
@@ -157,6 +170,7 @@ void closing(int fd) {
   if (const Descriptor* descriptor = session.descriptors.at(fd))
     if (Endpoint* entry = session.endpoints.at(descriptor->endpoint.load(std::memory_order_relaxed))) entry->turns.closed.fetch_add(1, std::memory_order_relaxed);
   session.descriptors.forget(fd);
+  capture::file_locks.gave(fd);
 }
 
 }  // namespace tailback::preload

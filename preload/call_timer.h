@@ -66,6 +66,8 @@ inline void finish_now(ThreadBlock* thread, CallKind kind, std::uint64_t object,
 void finish_call(ThreadBlock* thread, CallKind kind, std::uint64_t object, std::uint64_t begin, std::int64_t result, std::uint64_t bytes);
 void finish_descriptor_call(ThreadBlock* thread, CallKind kind, EndpointId object, capture::Descriptor* descriptor, std::uint64_t begin, std::int64_t result);
 
+void finish_loop_wait(ThreadBlock* thread, const capture::LoopWait& wait, std::uint64_t begin, int ready);
+
 class CallTimer {
  public:
   [[gnu::always_inline]] explicit CallTimer(Call call, std::uint64_t object = 0) : kind_(call), object_(object) {
@@ -136,6 +138,15 @@ class LockTimer : public CallTimer {
   void walk();
 
   capture::StackId stack_ = 0;
+};
+
+// A wait for any of several descriptors: what an event loop comes back to.
+class LoopTimer : public CallTimer {
+ public:
+  [[gnu::always_inline]] explicit LoopTimer(Call call) : CallTimer(call) {}
+  void done(const capture::LoopWait& wait, int result) const {
+    if (begin_ != 0) [[likely]] finish_loop_wait(thread_, wait, begin_, result);
+  }
 };
 
 // A call on a descriptor, whose endpoint is asked for before the call: close makes the number unknown.

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/file.h>
 
 #include "preload/call_timer.h"
 #include "preload/real.h"
@@ -163,6 +164,39 @@ TAILBACK_HOOK int socketpair(int domain, int type, int protocol, int ends[2]) { 
 ALLOCATE(posix_fallocate, off_t)
 ALLOCATE(posix_fallocate64, off64_t)
 #undef ALLOCATE
+
+namespace {
+
+// Who waits for a file's lock while he has another one may be in a deadlock, which a process with one thread has nobody to see.
+template <class Flock>
+int lock_file(Flock real_flock, int fd, int operation) {
+  const bool may_wait = preload::noticing() && !(operation & (LOCK_NB | LOCK_UN));
+  if (!may_wait || !tailback::capture::file_locks.any_but(fd)) return real_flock(fd, operation);
+  const int error = errno;
+  if (const int result = real_flock(fd, operation | LOCK_NB); result == 0 || errno != EWOULDBLOCK) return result;
+  errno = error;
+  tailback::engine::session.watch_deadlock();
+  return real_flock(fd, operation);
+}
+
+void note_file_lock(int fd, int operation, EndpointId file) {
+  using tailback::capture::file_locks;
+  if (operation & LOCK_UN) return file_locks.gave(fd);
+  const tailback::capture::Scope scope;
+  if (scope.on() && scope.thread()) file_locks.took(fd, file, scope.thread()->id, tailback::capture::stack_of_call(*scope.thread()));
+}
+
+}  // namespace
+
+TAILBACK_HOOK int flock(int fd, int operation) {
+  const auto real_flock = TAILBACK_REAL(flock);
+  const EndpointId file = preload::noticing() ? preload::endpoint_of(fd) : 0;
+  const DescriptorTimer timer(Call::flock, fd);
+  const int result = lock_file(real_flock, fd, operation);
+  timer.done(result);
+  if (result == 0 && file) note_file_lock(fd, operation, file);
+  return result;
+}
 
 // The third argument, whatever it is, goes on as the word that it is; only waiting for a lock is timed.
 #define FCNTL(name)                                                                           \

@@ -8,12 +8,15 @@
 #include "agent/capture/sampling.h"
 #include "agent/engine/signals.h"
 #include "preload/call_timer.h"
+#include "preload/loop_wait.h"
 #include "preload/real.h"
 
 namespace engine = tailback::engine;
 using tailback::capture::kSampleSignal;
 using engine::signals_are_virtual;
+using tailback::capture::LoopWait;
 using tailback::preload::CallTimer;
+using tailback::preload::LoopTimer;
 using tailback::trace::Call;
 
 namespace {
@@ -70,15 +73,24 @@ int timed(Call call, Wait&& wait) {
   return result;
 }
 
+// `timeout`: where it is no number of milliseconds.
 template <class Wait>
-int wait_with(Call call, const sigset_t* mask, Wait&& wait) {
-  if (!signals_are_virtual() || !engine::begin_wait_with_mask(mask)) return timed(call, wait);
-  int result = timed(call, wait);
-  if (engine::end_wait_with_mask(result < 0 && errno == EINTR)) {
-    result = timed(call, wait);
-    engine::end_wait_with_mask(false);
-  }
+int timed(LoopWait loop, const timespec* timeout, Wait&& wait) {
+  const LoopTimer timer(loop.call);
+  const int result = wait();
+  if (timeout && result >= 0) loop.timeout_ms = tailback::preload::milliseconds(timeout);
+  timer.done(loop, result);
   return result;
+}
+
+// One call for both rounds, so that the hook has one frame.
+template <class Timed>
+int wait_with(const sigset_t* mask, Timed&& wait) {
+  const bool masked = signals_are_virtual() && engine::begin_wait_with_mask(mask);
+  for (bool first = true;; first = false) {
+    const int result = wait();
+    if (!masked || !engine::end_wait_with_mask(first && result < 0 && errno == EINTR) || !first) return result;
+  }
 }
 
 constexpr int kSystemV = static_cast<int>(SA_RESETHAND | SA_NODEFER);
@@ -205,23 +217,29 @@ TAILBACK_HOOK int signalfd(int fd, const sigset_t* set, int flags) {
 
 // Waiting with another mask, in which the program unblocks the sampling signal.
 TAILBACK_HOOK int sigsuspend(const sigset_t* mask) {
-  return wait_with(Call::sigwait, mask, [&, real_wait = TAILBACK_REAL(sigsuspend)] { return real_wait(mask); });
+  return wait_with(mask, [&, real_wait = TAILBACK_REAL(sigsuspend)] { return timed(Call::sigwait, [&] { return real_wait(mask); }); });
 }
 
 TAILBACK_HOOK int ppoll(struct pollfd* descriptors, nfds_t count, const struct timespec* timeout, const sigset_t* mask) {
-  return wait_with(Call::poll, mask, [&, real_wait = TAILBACK_REAL(ppoll)] { return real_wait(descriptors, count, timeout, mask); });
+  const LoopWait loop = tailback::preload::poll_wait(count, -1, __builtin_return_address(0));
+  return wait_with(mask, [&, real_wait = TAILBACK_REAL(ppoll)] { return timed(loop, timeout, [&] { return real_wait(descriptors, count, timeout, mask); }); });
 }
 
 TAILBACK_HOOK int pselect(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, const struct timespec* timeout, const sigset_t* mask) {
-  return wait_with(Call::select, mask, [&, real_wait = TAILBACK_REAL(pselect)] { return real_wait(count, readable, writable, exceptional, timeout, mask); });
+  const LoopWait loop = tailback::preload::select_wait(__builtin_return_address(0));
+  return wait_with(mask, [&, real_wait = TAILBACK_REAL(pselect)] {
+    return timed(loop, timeout, [&] { return real_wait(count, readable, writable, exceptional, timeout, mask); });
+  });
 }
 
 TAILBACK_HOOK int epoll_pwait(int epoll, struct epoll_event* events, int most, int timeout, const sigset_t* mask) {
-  return wait_with(Call::epoll_wait, mask, [&, real_wait = TAILBACK_REAL(epoll_pwait)] { return real_wait(epoll, events, most, timeout, mask); });
+  const LoopWait loop = tailback::preload::epoll_wait_of(epoll, timeout);
+  return wait_with(mask, [&, real_wait = TAILBACK_REAL(epoll_pwait)] { return timed(loop, nullptr, [&] { return real_wait(epoll, events, most, timeout, mask); }); });
 }
 
 TAILBACK_HOOK int epoll_pwait2(int epoll, struct epoll_event* events, int most, const struct timespec* timeout, const sigset_t* mask) {
-  return wait_with(Call::epoll_wait, mask, [&, real_wait = TAILBACK_REAL(epoll_pwait2)] { return real_wait(epoll, events, most, timeout, mask); });
+  const LoopWait loop = tailback::preload::epoll_wait_of(epoll, -1);
+  return wait_with(mask, [&, real_wait = TAILBACK_REAL(epoll_pwait2)] { return timed(loop, timeout, [&] { return real_wait(epoll, events, most, timeout, mask); }); });
 }
 
 // The kernel's signal frame must fit onto whatever stack the sampling signal uses.

@@ -44,6 +44,7 @@ int join(pthread_t thread, bool for_a_while, Wait&& wait) {
 // Negative with errno set.
 template <class Wait>
 int wait_for_semaphore(sem_t* semaphore, Wait&& wait) {
+  tailback::capture::waited_for.note(object_of(semaphore));
   const CallTimer timer(Call::sem_wait, object_of(semaphore));
   const int result = wait();
   timer.done(result);
@@ -132,7 +133,8 @@ TAILBACK_HOOK int cnd_broadcast(cnd_t* condition) {
 }
 
 TAILBACK_HOOK int sem_post(sem_t* semaphore) {
-  note_wake(has_waiters(semaphore) ? Call::sem_post : Call::wake_nobody, semaphore);
+  if (has_waiters(semaphore)) note_wake(Call::sem_post, semaphore);
+  else if (tailback::capture::waited_for.may_hold(object_of(semaphore))) note_wake(Call::wake_nobody, semaphore);
   return TAILBACK_REAL(sem_post)(semaphore);
 }
 
@@ -245,6 +247,7 @@ long wait_for_lock(std::uint64_t futex, bool for_a_while, Wait wait) {
 extern "C" {
 long tailback_futex_wait(long at, long operation, long value, long timeout, long other, long mask) {
   const auto futex = static_cast<std::uint64_t>(at);
+  tailback::capture::waited_for.note(futex);
   const auto wait = [=] { return tailback_real_syscall(SYS_futex, at, operation, value, timeout, other, mask); };
   if (may_be_lock(operation, value)) return wait_for_lock(futex, timeout != 0, wait);
   const CallTimer timer(Call::futex_wait, futex);
@@ -260,7 +263,8 @@ long tailback_futex_wake(long at, long operation, long count, long timeout, long
   auto* thread = contended_locks.waited_for(futex) ? tailback::preload::watched_thread() : nullptr;
   if (!thread) {
     const long woken = wake();
-    if (woken >= 0) note_wake(woken > 0 ? Call::futex_wake : Call::wake_nobody, reinterpret_cast<const volatile void*>(at));
+    if (woken > 0) note_wake(Call::futex_wake, reinterpret_cast<const volatile void*>(at));
+    else if (woken == 0 && tailback::capture::waited_for.may_hold(futex)) note_wake(Call::wake_nobody, reinterpret_cast<const volatile void*>(at));
     return woken;
   }
   contended_locks.note_giver(futex, thread->id);

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Calls that wait for time, descriptors, children, names or file systems.
+// Calls that wait for time, any of several descriptors, children, names or file systems. Those with a mask of signals: hooks_signals.cpp.
 #include "preload/call_timer.h"
+#include "preload/loop_wait.h"
 #include "preload/real.h"
 
 using tailback::preload::CallTimer;
+using tailback::preload::LoopTimer;
 using tailback::trace::Call;
 
 #define WAIT_CALL(result_type, name, call, parameters, arguments) \
@@ -16,6 +18,38 @@ using tailback::trace::Call;
   }
 #include "preload/hooks_waits.def"
 #undef WAIT_CALL
+
+TAILBACK_HOOK int poll(pollfd* descriptors, nfds_t count, int timeout) {
+  const auto real_poll = TAILBACK_REAL(poll);
+  const LoopTimer timer(Call::poll);
+  const int result = real_poll(descriptors, count, timeout);
+  timer.done(tailback::preload::poll_wait(count, timeout, __builtin_return_address(0)), result);
+  return result;
+}
+
+TAILBACK_HOOK int __poll_chk(pollfd* descriptors, nfds_t count, int timeout, std::size_t room) {
+  const auto real_poll = TAILBACK_REAL(__poll_chk);
+  const LoopTimer timer(Call::poll);
+  const int result = real_poll(descriptors, count, timeout, room);
+  timer.done(tailback::preload::poll_wait(count, timeout, __builtin_return_address(0)), result);
+  return result;
+}
+
+TAILBACK_HOOK int select(int count, fd_set* readable, fd_set* writable, fd_set* exceptional, timeval* timeout) {
+  const auto real_select = TAILBACK_REAL(select);
+  const LoopTimer timer(Call::select);
+  const int result = real_select(count, readable, writable, exceptional, timeout);
+  timer.done(tailback::preload::select_wait(__builtin_return_address(0)), result);
+  return result;
+}
+
+TAILBACK_HOOK int epoll_wait(int epoll, epoll_event* events, int most, int timeout) {
+  const auto real_wait = TAILBACK_REAL(epoll_wait);
+  const LoopTimer timer(Call::epoll_wait);
+  const int result = real_wait(epoll, events, most, timeout);
+  timer.done(tailback::preload::epoll_wait_of(epoll, timeout), result);
+  return result;
+}
 
 TAILBACK_HOOK unsigned sleep(unsigned seconds) {
   const auto real_sleep = TAILBACK_REAL(sleep);

@@ -8,6 +8,7 @@
 #include "tools/command.h"
 #include "tools/live/agent_channel.h"
 #include "tools/live/agent_look.h"
+#include "tools/live/file_lock_owners.h"
 #include "tools/live/ptrace_look.h"
 #include "tools/options/command_line.h"
 #include "tools/output_file.h"
@@ -35,6 +36,7 @@ int cmd_stacks(const Arguments& arguments) {
   options.use_debuginfod = debuginfod;
   std::optional<analyzers::ProcessLook> look = look_through_agent(pid, options);
   if (!look) look = look_by_ptrace(pid, {debug_directories, debuginfod});
+  name_file_lock_owners(*look);
   if (!json.empty()) write_result(json, look_json(*look), force);
   if (json != "-") write_result("-", look_text(*look, terminal_of(STDOUT_FILENO), whole), false);
   return kDone;

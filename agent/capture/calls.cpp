@@ -11,6 +11,7 @@ namespace tailback::capture {
 
 constinit std::atomic<std::uint32_t> call_epoch{0};
 constinit DetailSpan detail_span{};
+constinit WaitedFor waited_for{};
 
 namespace {
 
@@ -99,8 +100,9 @@ void add_call_stack(ThreadBlock& thread, Call call, std::uint64_t object, std::u
   own.blocked_call = call;
   own.blocked_stack = stack;
   own.blocked_object = object;
-  if (trace::ends_a_turn(call)) ++own.turns;
-  if (detail_span.holds(begin + tick_clock.from_ns(ns))) push_event(own, {tick_clock.monotonic_at(begin), ns, object, bytes, stack, call});
+  if (trace::ends_a_turn(call)) ++own.waits_for_work;
+  if (own.turns.looping) add_to_turn(own.turns, call, object, stack, ns);
+  if (detail_span.holds(begin + tick_clock.from_ns(ns)) || detail_span.holds(begin)) push_event(own, {tick_clock.monotonic_at(begin), ns, object, bytes, stack, call, CallEventKind::call});
 }
 
 StackId stack_of_call(ThreadBlock& thread) {
@@ -111,17 +113,40 @@ StackId stack_of_call(ThreadBlock& thread) {
   return known.with_jump;
 }
 
+namespace {
+
+// At most a quarter of the places, so that the others stay for calls that wait.
+ChannelSums* channel_for_nobody(ThreadCalls& own, CallSums& set, std::uint32_t epoch, std::uint64_t object) {
+  constexpr std::uint32_t kMost = CallSums::kChannels / 4;
+  if (epoch != own.nobody_epoch) own.nobody_epoch = epoch, own.nobody_objects = 0;
+  std::uint32_t slot = hash_of_call(object, Call::wake_nobody, 0);
+  for (std::uint32_t tries = 0; tries < kCallProbes; ++tries, ++slot) {
+    ChannelSums& sums = set.channels[slot % CallSums::kChannels];
+    if (sums.call == Call::wake_nobody && sums.object == object) return &sums;
+    if (sums.call != Call::none) continue;
+    if (own.nobody_objects == kMost) return nullptr;
+    ++own.nobody_objects;
+    sums.object = object;
+    sums.call = Call::wake_nobody;
+    return &sums;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
 void record_wake(ThreadBlock& thread, Call call, std::uint64_t object, std::uint64_t bytes) {
   ThreadCalls& own = thread.calls;
   const std::uint32_t epoch = call_epoch.load(std::memory_order_relaxed);
   own.active.store(epoch + 1, std::memory_order_relaxed);
   std::atomic_signal_fence(std::memory_order_seq_cst);
   CallSums& set = own.sets[epoch & 1];
-  ChannelSums* sums = channel_of(set, object, call);
+  const bool to_nobody = call == Call::wake_nobody;
+  ChannelSums* sums = to_nobody ? channel_for_nobody(own, set, epoch, object) : channel_of(set, object, call);
   if (sums) ++sums->calls, sums->bytes += bytes;
-  else ++own.lost;
+  else own.lost += !to_nobody;
   const bool certain = is_first(sums);
-  if (certain || is_sampled(own)) {
+  if (certain || ((sums || !to_nobody) && is_sampled(own))) {
     const std::uint32_t weight = certain && own.used() ? 1 : sample_weight(own);
     if (StackSums* stack = stack_of(set, object, call, stack_of_call(thread), thread.locks.innermost())) stack->calls += weight;
   }
@@ -156,7 +181,7 @@ void record_hold(ThreadBlock& thread, Call lock, std::uint64_t object, std::uint
 }
 
 void tell_wake(ThreadBlock& thread, Call call, std::uint64_t object, std::uint64_t at_ticks) {
-  push_event(thread.calls, {tick_clock.monotonic_at(at_ticks), 0, object, 0, stack_of_call(thread), call});
+  push_event(thread.calls, {tick_clock.monotonic_at(at_ticks), 0, object, 0, stack_of_call(thread), call, CallEventKind::call});
 }
 
 }  // namespace tailback::capture

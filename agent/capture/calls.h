@@ -50,11 +50,43 @@ struct CallSums {
   StackSums stacks[kStacks];
 };
 
+enum class CallEventKind : std::uint16_t {
+  call,
+  turn,       // a long turn of an event loop: `object` the loop, `bytes` descriptors ready in it and, in the upper half, after it
+  turn_part,  // behind it: what blocked in it, `bytes` times
+};
+
 struct CallEvent {  // one call that blocked, or (ns 0) one that wakes others
   std::uint64_t t;  // CLOCK_MONOTONIC
   std::uint64_t ns, object, bytes;
   StackId stack;
   Call call;
+  CallEventKind kind;
+};
+
+// A place at which a descriptor is waited for again and again. What is kept of it is of its last wait.
+struct LoopWaits {
+  std::uint64_t loop;  // the epoll descriptor, or where poll or select is called from; 0: free
+  Call call;
+  std::uint32_t ready;
+  std::int64_t timeout_ms;
+  std::uint64_t began, returned;  // ticks
+};
+
+struct TurnPart {  // calls that blocked since the last wait, of one kind from one place
+  StackId stack;
+  Call call;
+  std::uint32_t calls;
+  std::uint64_t object, ns;
+};
+
+struct ThreadTurns {
+  LoopWaits loops[4];
+  std::uint32_t last;  // of `loops`, the one waited in last
+  bool looping;        // any of them is in use
+  std::uint32_t used;
+  TurnPart parts[8];
+  std::uint64_t waited_in;  // the loop whose wait is the first of the parts; 0 none
 };
 
 struct alignas(kCacheLine) ThreadCalls {  // what each call changes comes first, in one line
@@ -69,18 +101,20 @@ struct alignas(kCacheLine) ThreadCalls {  // what each call changes comes first,
   std::uint64_t pending_object, pending_since;  // ticks
   std::uint64_t polled;  // ticks, when the thread last came back from waiting for any of its descriptors
   std::uint32_t sample_weight, sample_epoch, samples;  // of the sample to come; the epoch of the last one, samples in it so far
+  std::uint32_t nobody_epoch, nobody_objects;  // objects of wakes that met nobody, and the epoch in which they were counted
   // Where the thread last blocked: a loop comes back to the same place, whose stack a thread that sleeps cannot tell.
   Call blocked_call;
   StackId blocked_stack;
   std::uint64_t blocked_object;
-  std::uint32_t turns, turns_at_sample;  // times that the thread waited for work; the same when it was last sampled
+  std::uint32_t waits_for_work, waits_at_sample;  // times that the thread waited for work; the same when it was last sampled
   // For stacks met lately: with the function that jumped to the call (stack_of_call), 0 there is none.
   struct {
     StackId stack, with_jump;
   } jumps[16];
   std::uint64_t lost;     // calls for which no sums were free: counted without their object or stack, or not at all
   std::uint64_t events_lost;
-  Ring<CallEvent, 256> events;  // of calls and wakes inside detail windows
+  ThreadTurns turns;
+  Ring<CallEvent, 512> events;  // of calls and wakes inside detail windows, of long turns
   CallSums sets[2];
 
   bool used() const { return random != 0; }  // the first call sets it
@@ -110,10 +144,43 @@ extern DetailSpan detail_span;
 
 inline constexpr std::uint32_t kDirtyEvents = 4;
 
+// A wait for any of several descriptors, by which event loops are known.
+struct LoopWait {
+  Call call = Call::none;
+  std::uint64_t loop = 0;        // as LoopWaits; 0: one descriptor, or none: no loop's wait
+  std::int64_t timeout_ms = -1;  // 0 and below: none
+};
+
+inline constexpr std::uint64_t kLongTurnNs = 10'000'000;  // from which on each turn is told singly
+
+// A wait of a loop is over: its last turn ended where this wait began. Before the wait itself is recorded.
+void record_turn(ThreadBlock& thread, const LoopWait& wait, std::uint64_t begin, std::uint64_t end, std::uint32_t ready);
+// After that.
+inline void begin_turn(ThreadTurns& turns, std::uint64_t loop) { turns.waited_in = turns.used ? loop : 0; }
+
 // The stack of the caller, for a call that is about to block. A function that makes the call as the last that it does, and so jumps to it,
 // is no longer on the stack; it is put there where its own caller called it by its address.
 StackId stack_of_call(ThreadBlock& thread);
-// A thread did what may wake others: counted, and told singly inside a detail window.
+// Which semaphores and futexes have been waited for, by a bit of a hash: whether waking on one may be word of work. Many programs make locks of
+// them, which are given back all the time and waited for hardly ever. Any thread; signal-safe.
+class WaitedFor {
+ public:
+  void note(std::uint64_t object) {
+    if (!may_hold(object)) bits_[word_of(object)].fetch_or(bit_of(object), std::memory_order_relaxed);
+  }
+  bool may_hold(std::uint64_t object) const { return bits_[word_of(object)].load(std::memory_order_relaxed) & bit_of(object); }
+
+ private:
+  static constexpr std::uint32_t kWords = 64;
+  static std::uint64_t hash(std::uint64_t object) { return object * 0x9e3779b97f4a7c15u; }
+  static std::uint32_t word_of(std::uint64_t object) { return static_cast<std::uint32_t>(hash(object) >> 58); }
+  static std::uint64_t bit_of(std::uint64_t object) { return std::uint64_t{1} << (hash(object) >> 52 & 63); }
+  std::atomic<std::uint64_t> bits_[kWords];
+};
+extern WaitedFor waited_for;
+
+// A thread did what may wake others: counted, and told singly inside a detail window. Of wakes that met nobody only some objects at a time are
+// told apart, so that they leave room for calls that wait.
 // `bytes`: as calls.def says.
 void record_wake(ThreadBlock& thread, Call call, std::uint64_t object, std::uint64_t bytes = 0);
 // Only the latter, of a call that is recorded as such.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Adding a finished call to its thread's sums: inline, since most calls do nothing else here.
 #pragma once
+#include <iterator>
+
 #include "agent/capture/calls.h"
 #include "agent/capture/thread.h"
 
@@ -85,6 +87,20 @@ inline bool is_sampled(ThreadCalls& own) { return own.until_sample-- == 0; }
 
 // Whether the call just counted is the epoch's first of its kind on its object: what is done seldom has its stack as well.
 inline bool is_first(const ChannelSums* sums) { return sums && sums->calls == 1; }
+
+// For whoever comes to long turns: what held them up. Beyond the places there is room for, the last one gives way.
+inline void add_to_turn(ThreadTurns& turns, Call call, std::uint64_t object, StackId stack, std::uint64_t ns) {
+  std::uint32_t at = 0;
+  while (at < turns.used && (turns.parts[at].stack != stack || turns.parts[at].call != call || turns.parts[at].object != object)) ++at;
+  if (at == std::size(turns.parts)) {
+    TurnPart& last = turns.parts[at - 1];
+    if (last.ns < ns) last = {stack, call, 1, object, ns};
+    return;
+  }
+  if (at == turns.used) turns.parts[turns.used++] = {stack, call, 0, object, 0};
+  ++turns.parts[at].calls;
+  turns.parts[at].ns += ns;
+}
 
 // The slow part: a call whose stack is wanted for `certain`, or the random one. The call in pieces, so that the fast part keeps it in registers.
 void add_call_stack(ThreadBlock& thread, Call call, std::uint64_t object, std::uint64_t begin, std::uint64_t ns, std::uint64_t bytes, StackId stack, bool certain);

@@ -81,9 +81,9 @@ void take_sample(ThreadBlock& thread, const siginfo_t& info, const ucontext_t& c
   sample.stack = walk.stack;
   sample.weight_ns = static_cast<std::uint32_t>(weight.sampled < 0xffffffffu ? weight.sampled : 0xffffffffu);
   sample.cpu = current_cpu();
-  const bool waited = thread.calls.turns != thread.calls.turns_at_sample;
+  const bool waited = thread.calls.waits_for_work != thread.calls.waits_at_sample;
   sample.flags = static_cast<std::uint16_t>((at_syscall ? kSampleAtSyscall : 0) | (walk.partial ? kSamplePartialStack : 0) | (waited ? kSampleAfterWait : 0));
-  thread.calls.turns_at_sample = thread.calls.turns;
+  thread.calls.waits_at_sample = thread.calls.waits_for_work;
   sample.lock = thread.locks.innermost();
   std::uint64_t lost = weight.lost + (weight.sampled - sample.weight_ns);
   if (walk.stack != 0 && thread.ring.push(sample)) {

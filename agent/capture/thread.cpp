@@ -47,6 +47,7 @@ void reset(ThreadBlock& block) {
   block.handle = 0;
   block.locks = {};
   block.calls.blocked_call = Call::none;
+  block.calls.turns = {};
   if (block.calls.pending.load(std::memory_order_relaxed) != Call::none) block.calls.pending.store(Call::none, std::memory_order_relaxed);
 }
 

@@ -16,7 +16,8 @@ using trace::Call;
 
 namespace {
 
-constexpr std::uint64_t kEpochNs = 500'000'000;
+constexpr std::uint64_t kEpochNs = 500'000'000, kSecondNs = 1'000'000'000;
+constexpr std::uint64_t kMostTurnsTold = 16;  // long turns in a second
 constexpr std::uint32_t kWritten = 1u << 31;
 
 }  // namespace
@@ -73,7 +74,7 @@ void CallWriter::channel(ChannelSums& sums, std::uint64_t thread) {
   record.latencies = latencies.view();
   record.sizes = sizes.view();
   if (trace::is_hold(sums.call)) acquisitions_ += sums.calls;
-  else calls_ += sums.calls;
+  else if (!trace::is_of_loop(sums.call)) calls_ += sums.calls;
   blocked_ += sums.blocked_calls;
   dump_->append(record);
   sums = {};
@@ -102,12 +103,31 @@ void CallWriter::stack(StackSums& sums, std::uint64_t thread) {
 
 void CallWriter::event(const capture::CallEvent& event, std::uint64_t thread) {
   const std::uint64_t t = event.t > session_start_ns_ ? event.t - session_start_ns_ : 0;
-  if (!detail_->in_window(t + event.ns)) return;
+  if (event.kind != capture::CallEventKind::call) return long_turn(event, thread, t);
+  if (!detail_->in_window(t + event.ns) && !detail_->in_window(t)) return;
   write_endpoint(event.call, event.object);
   if (event.stack) stacks_->write(event.stack);
   const auto call = static_cast<std::uint64_t>(event.call);
   if (event.ns == 0) dump_->append(trace::Wake{t, thread, call, event.object, event.stack});
   else dump_->append(trace::CallEvent{t, event.ns, thread, call, event.object, event.stack, event.bytes});
+}
+
+// Whether one more long turn is told: a loop that has nothing but long ones needs no more to be known.
+bool CallWriter::spend_turn(std::uint64_t t) {
+  if (t / kSecondNs != turns_second_) turns_second_ = t / kSecondNs, turns_told_ = 0;
+  return turns_told_++ < kMostTurnsTold;
+}
+
+void CallWriter::long_turn(const capture::CallEvent& event, std::uint64_t thread, std::uint64_t t) {
+  const bool whole = event.kind == capture::CallEventKind::turn;
+  if (whole) telling_turn_ = spend_turn(t);
+  if (!telling_turn_) return;
+  if (!whole) write_endpoint(event.call, event.object);
+  if (event.stack) stacks_->write(event.stack);
+  const auto call = static_cast<std::uint64_t>(event.call);
+  if (!whole) return void(dump_->append(trace::LongTurnPart{t, thread, call, event.object, event.stack, event.bytes, event.ns}));
+  dump_->append(trace::LongTurn{t, event.ns, thread, call, event.object, event.stack, event.bytes & 0xffffffffu, event.bytes >> 32});
+  detail_->keep_thread(*dump_, thread, t, t + event.ns);
 }
 
 void CallWriter::take_set(capture::ThreadCalls& own, std::uint32_t index, std::uint64_t thread, std::uint64_t now_ns) {
@@ -144,18 +164,29 @@ void CallWriter::merge_set(CallSums& set) {
   }
 }
 
-void CallWriter::thread(ThreadBlock& block, std::uint64_t thread, bool all, std::uint64_t now_ns) {
+void CallWriter::events(ThreadBlock& block, std::uint64_t thread) {
   capture::ThreadCalls& own = block.calls;
   own.dirty.fetch_and(~capture::kDirtyEvents, std::memory_order_relaxed);
   capture::CallEvent next;
-  while (own.events.pop(next)) event(next, thread);
+  std::uint64_t full_ns = session_start_ns_;  // when its ring was
+  for (std::uint32_t taken = 0; own.events.pop(next); ++taken) {
+    event(next, thread);
+    if (taken < own.events.kCapacity) full_ns = next.t + next.ns;
+  }
+  if (own.events_lost == 0) return;
+  events_lost_ += own.events_lost, own.events_lost = 0;
+  detail_->cut(full_ns - session_start_ns_);
+}
+
+void CallWriter::thread(ThreadBlock& block, std::uint64_t thread, bool all, std::uint64_t now_ns) {
+  capture::ThreadCalls& own = block.calls;
+  events(block, thread);
   const std::uint32_t epoch = capture::call_epoch.load(std::memory_order_relaxed), now = epoch & 1, before = ~epoch & 1;
   if (all && own.dirty.load(std::memory_order_relaxed) >> now & 1) take_set(own, now, thread, now_ns);
   // Whoever still writes into the set of the epoch before keeps it for another turn.
   const bool left = all || own.active.load(std::memory_order_acquire) != epoch;
   if (left && own.dirty.load(std::memory_order_relaxed) >> before & 1) take_set(own, before, thread, now_ns);
   if (own.lost) lost_ += own.lost, own.lost = 0;
-  if (own.events_lost) events_lost_ += own.events_lost, own.events_lost = 0;
 }
 
 void CallWriter::groups(std::uint64_t now_ns) {

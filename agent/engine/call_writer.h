@@ -19,6 +19,8 @@ class CallWriter {
   // Takes the set that the thread has turned its back on, and its events; `all`: both sets, when the thread makes no more calls or is
   // the one that asks.
   void thread(capture::ThreadBlock& block, std::uint64_t thread, bool all, std::uint64_t now_ns);
+  // Its events alone.
+  void events(capture::ThreadBlock& block, std::uint64_t thread);
   // Lets the threads turn to the other set, half a second after the last time. Call once in each drain, after all threads.
   void advance(std::uint64_t now_ns);
   // The sums of threads that are not listed, at the end; before, advance() writes them.
@@ -43,6 +45,8 @@ class CallWriter {
   void channel(capture::ChannelSums& sums, std::uint64_t thread);
   void stack(capture::StackSums& sums, std::uint64_t thread);
   void event(const capture::CallEvent& event, std::uint64_t thread);
+  void long_turn(const capture::CallEvent& event, std::uint64_t thread, std::uint64_t t);
+  bool spend_turn(std::uint64_t t);
   void set_interval(std::uint64_t begin_ns, std::uint64_t end_ns) { interval_begin_ = begin_ns < end_ns ? begin_ns : end_ns, interval_end_ = end_ns; }
   void announce_window(std::uint64_t now_ns);
   void write_turns(std::uint64_t id, capture::Turns& turns);
@@ -56,6 +60,8 @@ class CallWriter {
   std::uint64_t previous_ns_ = 0, advanced_ns_ = 0;      // when the last epoch and this one began
   std::uint64_t turns_ns_ = 0;                           // when turns were written last
   std::uint64_t calls_ = 0, blocked_ = 0, acquisitions_ = 0, lost_ = 0, events_lost_ = 0;
+  std::uint64_t turns_second_ = 0, turns_told_ = 0;      // long turns written in that second
+  bool telling_turn_ = false;                            // the last long turn was written: its parts are as well
   Counts latencies_{}, sizes_{};  // of the record being written: the stack below may be small
   struct Written {
     std::uint32_t flags;  // with kWritten

@@ -93,6 +93,7 @@ void Session::forget_parent() {
   threads_.after_fork();
   aggregate_.after_fork();
   capture::lock_orders.after_fork();
+  capture::file_locks.after_fork();
   allocations.after_fork();
   capture::sampling.timers.store(0);
   main_left_ = false;

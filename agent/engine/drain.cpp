@@ -53,6 +53,15 @@ void Drain::calls(ThreadBlock& block, bool all, std::uint64_t now_ns) {
   calls_->thread(block, block.id, all, now_ns);
 }
 
+void Drain::all_events() {
+  for (std::uint32_t slot = 0; slot < threads_->slots(); ++slot) {
+    ThreadBlock* block = threads_->at(slot);
+    if (!block || block->state.load(std::memory_order_acquire) != ThreadState::live || !(block->calls.dirty.load(std::memory_order_relaxed) & capture::kDirtyEvents)) continue;
+    announce(*block);
+    calls_->events(*block, block->id);
+  }
+}
+
 void Drain::all_calls(bool all, std::uint64_t now_ns) {
   const std::uint32_t slots = threads_->slots();
   for (std::uint32_t slot = 0; slot < slots; ++slot) {

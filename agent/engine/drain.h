@@ -23,6 +23,8 @@ class Drain {
   // The sums of calls. `all`: of threads that make none now, what they are inside of as well.
   void calls(capture::ThreadBlock& block, bool all, std::uint64_t now_ns);
   void all_calls(bool all, std::uint64_t now_ns);
+  // Only the single calls that threads keep inside a detail window.
+  void all_events();
   // What each thread is inside of now.
   void pending_calls(std::uint64_t now_ns);
   // Ends the aggregates' interval.

@@ -148,8 +148,10 @@ void DumpFile::open_reserve() {
   if (state_ == DumpState::full && begin_block(block_offset_ + trace::kBlockBytes)) state_ = DumpState::open;
 }
 
-void DumpFile::tell_deadlocks(std::uint32_t count) {
-  if (file_) store_release(reinterpret_cast<trace::FileHeader*>(file_)->deadlocks, count);
+void DumpFile::count_deadlock() {
+  if (!file_) return;
+  std::uint32_t& deadlocks = reinterpret_cast<trace::FileHeader*>(file_)->deadlocks;
+  store_release(deadlocks, deadlocks + 1);
 }
 
 std::uint32_t DumpFile::requested(trace::RequestKind kind) const {

@@ -35,8 +35,8 @@ class DumpFile {
   // The last records of a recording find room even when the dump is full: a part of the size limit is kept for them.
   void open_reserve();
 
-  // Into the header: so many deadlocks are among the records.
-  void tell_deadlocks(std::uint32_t count);
+  // Into the header: one deadlock more is among the records.
+  void count_deadlock();
 
   // What somebody asks of the agent: the number to answer with, once it is done; 0 nothing.
   std::uint32_t requested(trace::RequestKind kind) const;

@@ -23,9 +23,10 @@ constexpr std::size_t kStackBytes = 128 * 1024;
 constexpr std::uint64_t kTickNs = 250'000'000;
 constexpr std::uint64_t kAllSignalsButGlibcs = ~((std::uint64_t{1} << 31) | (std::uint64_t{1} << 32));  // 32 and 33 stay open
 
-void wait_on(std::atomic<std::uint32_t>& word, std::uint32_t while_value, std::uint64_t ns) {
+// False: somebody woke it before the time was over.
+bool wait_on(std::atomic<std::uint32_t>& word, std::uint32_t while_value, std::uint64_t ns) {
   const timespec timeout{static_cast<time_t>(ns / 1'000'000'000), static_cast<long>(ns % 1'000'000'000)};
-  sys::call(__NR_futex, sys::arg(&word), FUTEX_WAIT_PRIVATE, while_value, sys::arg(&timeout));
+  return sys::call(__NR_futex, sys::arg(&word), FUTEX_WAIT_PRIVATE, while_value, sys::arg(&timeout)) == -ETIMEDOUT;
 }
 
 void wake(std::atomic<std::uint32_t>& word) { sys::call(__NR_futex, sys::arg(&word), FUTEX_WAKE_PRIVATE, 1 << 30); }
@@ -73,19 +74,23 @@ void* Helper::main(void* self) {
   return nullptr;
 }
 
-// Sleeps until the next tick, or, while the program is busy, so short that a pause is noticed. Woken before its time it ticks at once.
+// Sleeps until the next tick, or shorter: while the program is busy, so that a pause is noticed, and while a detail window is open.
+// Woken before its time it ticks at once.
 void Helper::loop() {
   PauseSentinel& sentinel = session_->sentinel();
   session_->begin_watching();
-  std::uint64_t begun = capture::monotonic_ns(), next_tick = begun + kTickNs;
+  std::uint64_t next_tick = capture::monotonic_ns() + kTickNs;
   while (state_.load(std::memory_order_acquire) == kRunning) {
-    const std::uint64_t due = std::min(next_tick, begun + sentinel.slice_ns(kTickNs));
+    const std::uint64_t begun = sentinel.sleeps(), left = next_tick > begun ? next_tick - begun : 1;
+    const std::uint64_t due = begun + std::min(left, std::min(sentinel.slice_ns(kTickNs), session_->until_look_ns()));
     wait_on(state_, kRunning, due - begun);
     if (state_.load(std::memory_order_acquire) != kRunning) return;
     const std::uint64_t now = capture::monotonic_ns();
-    if (now >= due) sentinel.woke(begun, due, now);
-    begun = now;
-    if (now >= due && now < next_tick) continue;
+    if (now >= due) sentinel.woke(due, now);
+    if (now >= due && now < next_tick) {
+      session_->look_at_window();
+      continue;
+    }
     next_tick = now + kTickNs;
     if (!session_->tick()) {
       state_.store(kOff, std::memory_order_release);

@@ -3,7 +3,9 @@
 
 #include <sys/uio.h>
 
+#include "agent/capture/file_locks.h"
 #include "agent/capture/syscalls.h"
+#include "agent/engine/kernel_locks.h"
 
 namespace tailback::engine {
 
@@ -15,8 +17,10 @@ using trace::Call;
 
 namespace {
 
+constexpr std::uint64_t kLongNs = 2'000'000'000;  // from which on a lock that others may give back is taken for held
+
 bool waits_for_an_owner(Call call) {
-  return call == Call::mutex_lock || call == Call::rwlock_rdlock || call == Call::rwlock_wrlock || call == Call::spin_lock || call == Call::thread_join;
+  return call == Call::mutex_lock || call == Call::rwlock_rdlock || call == Call::rwlock_wrlock || call == Call::spin_lock || call == Call::thread_join || call == Call::flock;
 }
 
 // The entry of a lock in a thread's list. Of a thread that runs it may be torn; what follows from it must hold twice.
@@ -37,9 +41,23 @@ std::uint64_t owner_of_mutex(std::uint64_t mutex) {
 // Whether a thread has what such a call on `object` waits for. `owner_tid`: whom the mutex itself names, 0 nobody.
 bool has(const ThreadBlock& block, Call call, std::uint64_t object, std::uint64_t owner_tid) {
   if (call == Call::thread_join) return block.handle == object;
+  if (call == Call::flock) return capture::file_locks.taken_by(block.id, static_cast<capture::EndpointId>(object)) != nullptr;
   if (owner_tid) return static_cast<std::uint64_t>(block.tid) == owner_tid;
   const HeldLock* held = held_by(block, object);
   return held && (call != Call::rwlock_rdlock || held->call != Call::rwlock_rdlock);  // readers let readers in
+}
+
+bool has_waited_long(std::uint64_t since) { return tick_clock.now() - since >= tick_clock.from_ns(kLongNs); }
+
+std::uint64_t signature_of(std::uint64_t thread, std::uint64_t object, std::uint64_t since) { return (thread ^ object << 20 ^ since << 8) * 0x9e3779b97f4a7c15u; }
+
+capture::StackId place_taken(const ThreadBlock& owner, Call call, std::uint64_t object) {
+  if (call == Call::flock) {
+    const capture::FileLock* lock = capture::file_locks.taken_by(owner.id, static_cast<capture::EndpointId>(object));
+    return lock ? lock->stack : 0;
+  }
+  const HeldLock* held = held_by(owner, object);
+  return held ? capture::place_of(*held) : 0;
 }
 
 }  // namespace
@@ -54,9 +72,10 @@ void LockWriter::Rings::add(std::uint64_t signature) {
   if (count < kRings) signatures[count++] = signature;
 }
 
-void LockWriter::init(capture::ThreadTable& threads, StackWriter& stacks, Drain& drain, DumpFile& dump) {
+void LockWriter::init(capture::ThreadTable& threads, StackWriter& stacks, CallWriter& calls, Drain& drain, DumpFile& dump) {
   threads_ = &threads;
   stacks_ = &stacks;
+  calls_ = &calls;
   drain_ = &drain;
   dump_ = &dump;
 }
@@ -109,8 +128,7 @@ LockWriter::Owner LockWriter::owner_of(Call call, std::uint64_t object) const {
   for (std::uint32_t slot = 0; slot < threads_->slots(); ++slot) {
     ThreadBlock* block = threads_->at(slot);
     if (!block || block->state.load(std::memory_order_acquire) != ThreadState::live || !has(*block, call, object, owner_tid)) continue;
-    const HeldLock* held = held_by(*block, object);
-    return {block, held ? capture::place_of(*held) : 0};
+    return {block, place_taken(*block, call, object)};
   }
   return {};
 }
@@ -133,16 +151,48 @@ void LockWriter::walk(std::uint32_t from, std::uint32_t depth, std::uint64_t now
   waiting.in_path = false;
 }
 
-void LockWriter::found_ring(std::uint32_t begin, std::uint32_t end, std::uint64_t now_ns) {
-  std::uint64_t signature = 0;  // whichever member the walk came to first
+bool LockWriter::is_certain(std::uint32_t begin, std::uint32_t end) const {
   for (std::uint32_t i = begin; i < end; ++i) {
     const Waiting& member = waiting_[path_[i]];
-    signature += (member.thread ^ member.object << 20 ^ member.since << 8) * 0x9e3779b97f4a7c15u;
+    if (member.call != Call::flock) continue;
+    const Waiting& owner = waiting_[path_[i + 1 < end ? i + 1 : begin]];
+    const capture::FileLock* lock = capture::file_locks.taken_by(owner.thread, static_cast<capture::EndpointId>(member.object));
+    if (!has_waited_long(member.since) || !lock || !has_file_lock(lock->descriptor())) return false;
   }
+  return true;
+}
+
+// Whether the same ring was there at the look before, and was not told yet.
+bool LockWriter::settled(std::uint64_t signature) {
   now_.add(signature);
-  if (!before_.contains(signature) || told_.contains(signature)) return;
+  return before_.contains(signature) && !told_.contains(signature);
+}
+
+void LockWriter::found_ring(std::uint32_t begin, std::uint32_t end, std::uint64_t now_ns) {
+  std::uint64_t signature = 0;  // whichever member the walk came to first
+  for (std::uint32_t i = begin; i < end; ++i) signature += signature_of(waiting_[path_[i]].thread, waiting_[path_[i]].object, waiting_[path_[i]].since);
+  if (!settled(signature) || !is_certain(begin, end)) return;
   told_.add(signature);
   write_ring(begin, end, now_ns);
+}
+
+// A thread that waits for a lock of another process, which waits for one that this thread has.
+void LockWriter::through_process(std::uint32_t waiting, std::uint64_t now_ns) {
+  const Waiting& member = waiting_[waiting];
+  if (member.call != Call::flock || !has_waited_long(member.since)) return;
+  const std::uint64_t signature = signature_of(member.thread, ~member.object, member.since);
+  if (!settled(signature)) return;
+  for (std::uint32_t i = 0; i < capture::FileLocks::kMost; ++i) {
+    const capture::FileLock& lock = capture::file_locks.at(i);
+    if (lock.descriptor() < 0 || lock.thread != member.thread) continue;
+    const std::uint32_t process = process_waiting_in_turn(lock.descriptor());
+    if (process == 0) continue;
+    told_.add(signature);
+    ++written_;
+    write_member(member, 1, 0, process, 0, now_ns);
+    dump_->count_deadlock();
+    return;
+  }
 }
 
 void LockWriter::write_ring(std::uint32_t begin, std::uint32_t end, std::uint64_t now_ns) {
@@ -150,25 +200,30 @@ void LockWriter::write_ring(std::uint32_t begin, std::uint32_t end, std::uint64_
   for (std::uint32_t i = begin; i < end; ++i) {
     const Waiting& member = waiting_[path_[i]];
     const Waiting& owner = waiting_[path_[i + 1 < end ? i + 1 : begin]];
-    const HeldLock* held = held_by(*owner.block, member.object);
-    const capture::StackId taken_at = held ? capture::place_of(*held) : 0;
-    drain_->announce(*member.block);
-    if (member.block->calls.pending_stack) stacks_->write(member.block->calls.pending_stack);
-    if (taken_at) stacks_->write(taken_at);
-    trace::Deadlock record;
-    record.t = now_ns;
-    record.number = written_;
-    record.members = end - begin;
-    record.thread = member.thread;
-    record.call = static_cast<std::uint64_t>(member.call);
-    record.object = member.object;
-    record.since = since_start(tick_clock.monotonic_at(member.since));
-    record.stack = member.block->calls.pending_stack;
-    record.owner = owner.thread;
-    record.owner_stack = taken_at;
-    dump_->append(record);
+    write_member(member, end - begin, owner.thread, 0, place_taken(*owner.block, member.call, member.object), now_ns);
   }
-  dump_->tell_deadlocks(static_cast<std::uint32_t>(written_));
+  dump_->count_deadlock();
+}
+
+void LockWriter::write_member(const Waiting& member, std::uint64_t members, std::uint64_t owner, std::uint64_t process, capture::StackId taken_at, std::uint64_t now_ns) {
+  drain_->announce(*member.block);
+  calls_->write_endpoint(member.call, member.object);
+  const capture::StackId stack = member.block->calls.pending_stack;
+  if (stack) stacks_->write(stack);
+  if (taken_at) stacks_->write(taken_at);
+  trace::Deadlock record;
+  record.t = now_ns;
+  record.number = written_;
+  record.members = members;
+  record.thread = member.thread;
+  record.call = static_cast<std::uint64_t>(member.call);
+  record.object = member.object;
+  record.since = since_start(tick_clock.monotonic_at(member.since));
+  record.stack = stack;
+  record.owner = owner;
+  record.owner_stack = taken_at;
+  record.process = process;
+  dump_->append(record);
 }
 
 void LockWriter::look_for_deadlocks(std::uint64_t now_ns) {
@@ -176,6 +231,7 @@ void LockWriter::look_for_deadlocks(std::uint64_t now_ns) {
   now_.count = 0;
   for (std::uint32_t i = 0; i < waiting_count_; ++i)
     if (!waiting_[i].seen) walk(i, 0, now_ns);
+  for (std::uint32_t i = 0; i < waiting_count_; ++i) through_process(i, now_ns);
   before_ = now_;
 }
 

@@ -35,9 +35,8 @@ void write_line(DumpFile& dump, std::string_view line) {
   dump.append(mapping);
 }
 
-}  // namespace
-
-void write_executable_mappings(DumpFile& dump) {
+template <class Take>
+void each_line(Take&& take) {
   const long fd = sys::openat(AT_FDCWD, "/proc/self/maps", O_RDONLY | O_CLOEXEC);
   if (sys::failed(fd)) return;
   std::size_t kept = 0;
@@ -46,7 +45,7 @@ void write_executable_mappings(DumpFile& dump) {
     std::size_t begin = 0;
     for (std::size_t i = 0; i < filled; ++i) {
       if (buffer[i] != '\n') continue;
-      write_line(dump, {buffer + begin, i - begin});
+      take(std::string_view(buffer + begin, i - begin));
       begin = i + 1;
     }
     kept = filled - begin;
@@ -54,6 +53,24 @@ void write_executable_mappings(DumpFile& dump) {
     std::memmove(buffer, buffer + begin, kept);
   }
   sys::close(static_cast<int>(fd));
+}
+
+}  // namespace
+
+void write_executable_mappings(DumpFile& dump) {
+  each_line([&](std::string_view line) { write_line(dump, line); });
+}
+
+bool is_shared_memory(std::uint64_t address) {
+  bool is_private = false;
+  each_line([&](std::string_view line) {
+    Scanner scanner(line);
+    const std::uint64_t start = scanner.hex();
+    if (address < start || !scanner.skip_past("-") || address >= scanner.hex()) return;
+    const auto protection = scanner.word();
+    is_private |= protection.size() > 3 && protection[3] == 'p';
+  });
+  return !is_private;
 }
 
 }  // namespace tailback::engine

@@ -42,8 +42,6 @@ void PauseSentinel::begin(const SystemSampler& system, const capture::ThreadTabl
   steal_read_ns_ = last_tick_ns_;
   before_ = counters();
   before_.steal_ns = system.steal_ns();
-  process_cpu_ns_ = before_.process_cpu_ns;
-  switches_ = before_.switches;
   program_cpu_ns_ = ~std::uint64_t{0};
 }
 
@@ -51,18 +49,23 @@ PauseSentinel::Counters PauseSentinel::counters() const {
   return {capture::process_cpu_ns(), own_run_delay(), system_->throttled_ns(), before_.steal_ns, own_switches()};
 }
 
-void PauseSentinel::woke(std::uint64_t begun_ns, std::uint64_t due_ns, std::uint64_t now_ns) {
-  const std::uint64_t cpu = capture::process_cpu_ns(), switches = own_switches();
+std::uint64_t PauseSentinel::sleeps() {
+  process_cpu_ns_ = capture::process_cpu_ns();
+  switches_ = own_switches();
+  return begun_ns_ = capture::monotonic_ns();
+}
+
+void PauseSentinel::woke(std::uint64_t due_ns, std::uint64_t now_ns) {
   if (now_ns > due_ns + kLateNs && count_ < kSeen) {
     const Counters now = counters();
-    const std::uint64_t asked = due_ns - begun_ns, slept = switches - switches_;
-    const std::uint64_t begin = begun_ns + asked / 2;  // somewhere in the sleep
+    const std::uint64_t asked = due_ns - begun_ns_, slept = now.switches - switches_;
+    const std::uint64_t begin = begun_ns_ + asked / 2;  // somewhere in the sleep
     trace::PauseSeen& pause = seen_[count_++];
     pause.begin = begin > session_start_ns_ ? begin - session_start_ns_ : 0;
     pause.end = now_ns - session_start_ns_;
     pause.source = 0;
     pause.within_ns = asked / 2;
-    pause.process_cpu_ns = cpu - process_cpu_ns_;
+    pause.process_cpu_ns = now.process_cpu_ns - process_cpu_ns_;
     pause.run_delay_ns = now.run_delay_ns - before_.run_delay_ns;
     pause.stops = slept > 1 ? slept - 1 : 0;
     pause.throttled_ns = now.throttled_ns - before_.throttled_ns;
@@ -72,9 +75,7 @@ void PauseSentinel::woke(std::uint64_t begun_ns, std::uint64_t due_ns, std::uint
     before_.steal_ns = steal;
     steal_read_ns_ = now_ns;
   }
-  if (slice_ns_ && world_count_ < kSeen && world_.look(begun_ns, now_ns, worlds_[world_count_])) ++world_count_;
-  process_cpu_ns_ = cpu;
-  switches_ = own_switches();
+  if (slice_ns_ && world_count_ < kSeen && world_.look(begun_ns_, now_ns, worlds_[world_count_])) ++world_count_;
 }
 
 void PauseSentinel::tick(std::uint64_t now_ns, std::uint64_t agent_cpu_ns) {
@@ -85,8 +86,6 @@ void PauseSentinel::tick(std::uint64_t now_ns, std::uint64_t agent_cpu_ns) {
   last_tick_ns_ = now_ns;
   before_ = counters();
   if (now_ns - steal_read_ns_ >= kSecondNs) before_.steal_ns = system_->steal_ns(), steal_read_ns_ = now_ns;
-  process_cpu_ns_ = cpu;
-  switches_ = before_.switches;
 }
 
 void PauseSentinel::write(DumpFile& dump, Detail& detail) {

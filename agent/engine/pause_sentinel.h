@@ -19,8 +19,10 @@ class PauseSentinel {
   void begin(const SystemSampler& system, const capture::ThreadTable& threads, std::uint64_t session_start_ns);
   // For how long to sleep at most.
   std::uint64_t slice_ns(std::uint64_t longest_ns) const { return slice_ns_ ? slice_ns_ : longest_ns; }
-  // Back from a sleep that should have ended at `due_ns`, having begun at `begun_ns` (both CLOCK_MONOTONIC). Takes no lock.
-  void woke(std::uint64_t begun_ns, std::uint64_t due_ns, std::uint64_t now_ns);
+  // The helper goes to sleep now; returns CLOCK_MONOTONIC.
+  std::uint64_t sleeps();
+  // Back from that sleep, which should have ended at `due_ns`. Takes no lock.
+  void woke(std::uint64_t due_ns, std::uint64_t now_ns);
   // Each quarter of a second: whether the program is busy from now on; the counters that a pause is measured against.
   void tick(std::uint64_t now_ns, std::uint64_t agent_cpu_ns);
   // Writes what was seen since the last time. Under the drain lock.
@@ -38,7 +40,7 @@ class PauseSentinel {
   std::uint64_t session_start_ns_ = 0;
   std::uint64_t slice_ns_ = 0;  // 0: the program is idle
   std::uint64_t last_tick_ns_ = 0, program_cpu_ns_ = 0, steal_read_ns_ = 0;
-  std::uint64_t process_cpu_ns_ = 0, switches_ = 0;  // at the last waking
+  std::uint64_t begun_ns_ = 0, process_cpu_ns_ = 0, switches_ = 0;  // when the sleep began
   Counters before_{};                                // at the last tick
   trace::PauseSeen seen_[kSeen];
   std::uint32_t count_ = 0;

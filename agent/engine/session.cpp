@@ -117,7 +117,8 @@ bool Session::init_calls() {
   capture::tick_clock.init(source == "tsc\n");
   if (!options_.io) return true;
   call_writer_.init(endpoints, stack_writer_, detail_, dump_);
-  lock_writer_.init(threads_, stack_writer_, drain_, dump_);
+  lock_writer_.init(threads_, stack_writer_, call_writer_, drain_, dump_);
+  stuck_threads_.init(threads_, endpoints, unwinder, stack_writer_, call_writer_, drain_, dump_);
   if (switches() & capture::kTimingLocks && !capture::contended_locks.init()) return false;
   if (std::string_view(options_.locks) == "order" && !capture::lock_orders.init()) return false;
   return endpoints.init() && descriptors.init();
@@ -185,6 +186,7 @@ void Session::begin_recording() {
   if (!lazy_ && options_.delay_ns == 0) open_dump();
   call_writer_.begin(started_ns_);
   lock_writer_.begin(started_ns_);
+  stuck_threads_.begin(started_ns_);
   allocation_writer_.begin();
   asking_.begin();
   asking_due_.store(capture::tick_clock.now() + capture::tick_clock.from_ns(kAskingNs), std::memory_order_relaxed);
@@ -337,7 +339,7 @@ void Session::write_last_records(EndReason reason, std::uint64_t status) {
   if (last_allocator_state_.t) dump_.append(last_allocator_state_);
   if (leak_scan_.t) allocation_writer_.write_leaks(now, leak_scan_, leaks_);
   if (alone_until_ns_ == 0) dump_.append(trace::DetailWindow{0, now, 2, {}});
-  else detail_.close_windows(dump_, now);
+  else detail_.close_windows(dump_, now, true);
   stack_writer_.write_unloads(now);
   if (stack_writer_.take_unknown_code()) write_executable_mappings(dump_);
   governor_.write(dump_, now, cost());

@@ -16,6 +16,7 @@
 
 #include "agent/capture/allocations.h"
 #include "agent/capture/endpoints.h"
+#include "agent/capture/file_locks.h"
 #include "agent/capture/sampling.h"
 #include "agent/capture/scope.h"
 #include "agent/engine/allocation_writer.h"
@@ -30,6 +31,7 @@
 #include "agent/engine/sampler_system.h"
 #include "agent/engine/sampler_threads.h"
 #include "agent/engine/stretches.h"
+#include "agent/engine/stuck_threads.h"
 #include "agent/engine/thread_look.h"
 
 namespace tailback::engine {
@@ -51,6 +53,7 @@ struct RecordingParts {
   StackWriter stack_writer;
   CallWriter call_writer;
   LockWriter lock_writer;
+  StuckThreads stuck_threads;
   SystemSampler system_sampler;
   ThreadLooker looker;
   Stretches stretches;
@@ -106,6 +109,9 @@ class Session {
   // Between two ticks: notices pauses.
   PauseSentinel& sentinel() { return recording_parts.sentinel; }
   void begin_watching();
+  // Until the helper should look again: at the events of an open detail window more often (look_at_window), else for a tick.
+  std::uint64_t until_look_ns();
+  void look_at_window();
 
   // The end of a call that may have blocked: in a process with one thread, also where the dump is written.
   void after_call(capture::ThreadBlock& thread, std::uint64_t end_ticks) {
@@ -182,6 +188,7 @@ class Session {
   Detail detail_;
   CallWriter& call_writer_ = recording_parts.call_writer;
   LockWriter& lock_writer_ = recording_parts.lock_writer;
+  StuckThreads& stuck_threads_ = recording_parts.stuck_threads;
   ThreadLooker& looker_ = recording_parts.looker;
   AllocationWriter allocation_writer_;
   Drain drain_;

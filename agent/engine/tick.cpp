@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The session's periodic work: on the helper thread, or, in a process with one thread, in the sampling handler.
+#include <algorithm>
+
 #include "agent/capture/clock.h"
 #include "agent/engine/helper.h"
 #include "agent/engine/mappings.h"
@@ -80,10 +82,26 @@ bool Session::tick() {
 
 void Session::begin_watching() { sentinel().begin(system_sampler_, threads_, started_ns_); }
 
+std::uint64_t Session::until_look_ns() {
+  const std::uint64_t now = since_start();
+  std::uint64_t begin = 0, end = 0;
+  if (!options_.io || !detail_.next_window(now, begin, end)) return kTickNs;
+  return now >= begin ? kWindowDrainNs : std::min(kTickNs, begin + kWindowDrainNs - now);
+}
+
+void Session::look_at_window() {
+  if (until_look_ns() > kWindowDrainNs || !lock_->try_lock()) return;
+  if (dump_.state() == DumpState::open) {
+    drain_.all_threads(false);  // a long turn's samples before the turn
+    drain_.all_events();
+  }
+  lock_->unlock();
+}
+
 void Session::drain(std::uint64_t now_ns) {
   drain_.all_threads(false);
   if (options_.io) drain_.all_calls(false, now_ns);
-  if (switches() & capture::kTimingLocks) lock_writer_.look_for_deadlocks(now_ns);
+  if (switches() & capture::kTimingLocks) lock_writer_.look_for_deadlocks(now_ns), stuck_threads_.look(now_ns);
   allocations.look_for_peak();
   if (now_ns - drain_.last_flush_ns() >= kFlushNs) drain_.flush(now_ns);
   detail_.close_windows(dump_, now_ns);

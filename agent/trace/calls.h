@@ -56,6 +56,8 @@ constexpr bool ends_a_turn(Call call) {
 constexpr Call hold_of(Call lock) {
   return lock == Call::mutex_lock ? Call::mutex_hold : lock == Call::spin_lock ? Call::spin_hold : Call::rwlock_hold;
 }
+// What is told of event loops instead of a call.
+constexpr bool is_of_loop(Call call) { return call == Call::loop_turn || call == Call::loop_late; }
 constexpr bool is_hold(Call call) { return call == Call::mutex_hold || call == Call::rwlock_hold || call == Call::spin_hold; }
 
 // "?" for a number that this version does not know.

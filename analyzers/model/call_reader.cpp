@@ -123,13 +123,33 @@ void CallReader::stack(const trace::CallStack& event, StackId stack) {
   row_of(out_.stacks, stacks_, {key, stack, event.lock}, most_rows_).counts.add(common_counts(event));
 }
 
+void CallReader::thin_events() {
+  constexpr std::uint64_t kMostStretches = std::uint64_t{1} << 32;
+  while (out_.events.size() + out_.wake_events.size() >= most_events_ && out_.kept_stretches < kMostStretches) {
+    out_.kept_stretches *= 2;
+    std::erase_if(out_.events, [&](const CallEventRow& row) { return !out_.holds_events_of(row.t + row.ns); });
+    std::erase_if(out_.wake_events, [&](const WakeEventRow& row) { return !out_.holds_events_of(row.t); });
+  }
+}
+
+bool CallReader::keeps_event(std::uint64_t end) {
+  if (!out_.holds_events_of(end)) return false;
+  if (out_.events.size() + out_.wake_events.size() >= most_events_) thin_events();
+  if (!out_.holds_events_of(end)) return false;
+  if (out_.events.size() + out_.wake_events.size() < most_events_) return true;
+  ++out_.events_left_out;
+  return false;
+}
+
 void CallReader::event(const trace::CallEvent& event, StackId stack) {
-  if (out_.events.size() >= most_events_) return;
+  if (!keeps_event(event.t + believable(event.ns))) return;
   out_.events.push_back({event.t, believable(event.ns), key_of(event.thread, event.call, event.object), stack, believable(event.bytes)});
 }
 
-void CallReader::wake(const trace::Wake& event) {
-  ++row_of(out_.wakes, wakes_, {key_of(event.thread, event.call, event.object)}, most_rows_).count;
+void CallReader::wake(const trace::Wake& event, StackId stack) {
+  const CallKey key = key_of(event.thread, event.call, event.object);
+  ++row_of(out_.wakes, wakes_, {key}, most_rows_).count;
+  if (keeps_event(event.t)) out_.wake_events.push_back({event.t, key, stack});
 }
 
 void CallReader::still_blocked(const trace::StillBlocked& event, StackId stack) {

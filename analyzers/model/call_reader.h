@@ -18,10 +18,11 @@ class CallReader {
   void aggregate(const trace::CallAggregate& event);
   void stack(const trace::CallStack& event, StackId stack);
   void event(const trace::CallEvent& event, StackId stack);
-  void wake(const trace::Wake& event);
+  void wake(const trace::Wake& event, StackId stack);
   void still_blocked(const trace::StillBlocked& event, StackId stack);
   void turns(const trace::RequestTurns& event, StackId delayed_stack);
 
+  // The numbers of a record as tables know them.
   CallKey key_of(std::uint64_t thread, std::uint64_t call, std::uint64_t object);
 
  private:
@@ -38,6 +39,9 @@ class CallReader {
 
   void span(const CallKey& key, const trace::CallAggregate& event, const CallCounts& counts);
   std::uint64_t endpoint_row(std::uint64_t id);
+  // Of too many single calls and wakes, those of every other stretch of time stay, as often as it takes. `end`: of the call.
+  bool keeps_event(std::uint64_t end);
+  void thin_events();
   // The row of a key in a table of at most `most` rows; without its object, then without its stack when there are too many.
   template <class Row>
   Row& row_of(std::vector<Row>& rows, Index& index, StackKey key, std::size_t most);

@@ -46,6 +46,7 @@ struct CallEventRow { std::uint64_t t = 0, ns = 0; CallKey key; StackId stack = 
 // One thread's calls of one kind on one object in an interval: of those calls only by which threads wait for, or bring, work.
 struct CallSpanRow { CallKey key; std::uint32_t end_ms = 0, span_ms = 0; std::uint64_t calls = 0, ns = 0; };
 struct WakeRow { CallKey key; std::uint64_t count = 0; };
+struct WakeEventRow { std::uint64_t t = 0; CallKey key; StackId stack = 0; };
 struct BlockedRow { CallKey key; StackId stack = 0; std::uint64_t since = 0, t = 0; };  // still inside a call at t
 
 struct TurnRow {
@@ -64,8 +65,13 @@ struct CallTables {
   std::vector<CallSpanRow> spans;            // over time, in the order of the file
   std::vector<TurnRow> turns;                // one for each endpoint
   std::vector<WakeRow> wakes;                // one for each key
-  std::vector<CallEventRow> events;          // detail
+  std::vector<CallEventRow> events;          // detail, in the order of the file
+  std::vector<WakeEventRow> wake_events;     // detail, likewise
+  std::uint64_t kept_stretches = 1;          // single calls and wakes are kept of each so-many-th stretch of kStretchNs alone (holds_events_of)
   std::vector<BlockedRow> still_blocked;     // the last of each thread
+  std::uint64_t events_left_out = 0;         // of a stretch that is kept: more than there is room for
+  static constexpr std::uint64_t kStretchNs = 5'000'000'000;  // holds a whole number of detail windows
+  bool holds_events_of(std::uint64_t t) const { return t / kStretchNs % kept_stretches == 0; }
   std::uint64_t left_out = 0;                // records beyond the bounds: their objects, stacks or details are not told apart
 };
 

@@ -3,6 +3,7 @@
 // locks were taken, deadlocks. Part of Recording.
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "analyzers/model/call_tables.h"
@@ -31,6 +32,7 @@ struct DeadlockMember {  // as in deadlock
   StackId stack = 0;
   ThreadId owner = 0;
   StackId owner_stack = 0;
+  std::uint64_t process = 0;  // not 0: another one has it
 };
 
 struct DeadlockRow {
@@ -38,10 +40,24 @@ struct DeadlockRow {
   std::vector<DeadlockMember> members;  // each waits for the next, the last for the first
 };
 
+struct StuckMember {  // as in stuck_wait
+  ThreadId thread = 0;
+  trace::Call call = trace::Call::none;
+  std::uint64_t object = 0, since = 0;
+  StackId stack = 0;
+};
+
+struct StuckRow {  // all threads of the process sleep until one of them wakes another
+  std::uint64_t t = 0;
+  bool handlers = false;
+  std::vector<StuckMember> members;
+};
+
 struct LockTables {
   std::vector<LockCpuRow> cpu;        // one for each lock and stack
   std::vector<LockOrderRow> orders;   // one for each pair and thread
   std::vector<DeadlockRow> deadlocks; // in the order in which they were found
+  std::optional<StuckRow> stuck;      // at the end; nothing of those that came to nothing
 };
 
 }  // namespace tailback::analyzers

@@ -6,6 +6,7 @@
 
 #include "analyzers/model/allocator_time.h"
 #include "analyzers/model/cpu_profile.h"
+#include "analyzers/model/event_loops.h"
 #include "analyzers/model/heap.h"
 #include "analyzers/model/locks.h"
 #include "analyzers/model/pools.h"
@@ -15,6 +16,7 @@
 #include "analyzers/model/thresholds.h"
 #include "analyzers/model/timeline.h"
 #include "analyzers/model/waits.h"
+#include "analyzers/model/what_if.h"
 
 namespace tailback::analyzers {
 
@@ -25,10 +27,12 @@ struct Model {
   CpuProfile cpu;      // CPU time by stack, function, line and thread group; sums equal the CPU clocks
   Timeline timeline;   // each thread second by second: running, runnable, else; and the machine beside it
   Waits waits;         // each thread's time while it does not run; calls by endpoint and place
+  EventLoops event_loops;  // how long their turns take, and why
   Heap heap;           // allocations by site
   Locks locks;         // who waits for whom
   Pools pools;         // threads that wait for work together
   Pauses pauses;       // stretches without progress, by cause
+  WhatIfReplay what_if;  // the detail windows, for replaying them with a change
   AllocatorTime allocator_time;  // CPU time inside the allocator and beside it, by function
   std::vector<Recording> others;  // further processes of the same recording (children), for totals
 };

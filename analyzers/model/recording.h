@@ -14,6 +14,7 @@
 #include "analyzers/model/call_tables.h"
 #include "analyzers/model/lock_tables.h"
 #include "analyzers/model/look_tables.h"
+#include "analyzers/model/loop_tables.h"
 #include "analyzers/model/pause_tables.h"
 
 namespace tailback::analyzers {
@@ -125,6 +126,7 @@ struct Recording {
   std::vector<trace::CgroupState> cgroup;
   CallTables calls;                              // waiting and I/O
   LockTables locks;
+  LoopTables loops;                              // event loops
   LookTable look;                                // of the last time that somebody asked
   AllocationTables allocations;                  // the heap
   PauseTables pauses;
@@ -149,7 +151,7 @@ struct ReadOptions {
   std::size_t max_cpu_rows = 10'000'000;         // beyond, the rows are merged into longer intervals; 320 MB
   std::size_t max_thread_states = 2'000'000;     // beyond, states are kept less densely; 192 MB
   std::size_t max_call_rows = 500'000;           // beyond, calls are not told apart by object, then by stack; 100 MB for each of three tables
-  std::size_t max_call_events = 1'000'000;       // single calls kept: the first ones; 56 MB
+  std::size_t max_call_events = 2'000'000;       // single calls and wakes kept, beyond of fewer windows; 112 MB
 };
 
 // Reads a dump (mapped, not copied). Throws InputError (input_error.h) naming file, cause and remedy when it is none, or

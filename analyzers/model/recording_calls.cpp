@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The records about waiting and I/O: what of them lies in the window, and ids that cannot be, before CallReader sums them up.
+#include <algorithm>
 #include <limits>
 
 #include "analyzers/model/recording_reader.h"
@@ -37,6 +38,7 @@ bool RecordingReader::sees_call(std::uint64_t t, std::uint64_t thread) {
 void RecordingReader::operator()(const trace::CallAggregate& event) {
   if (event.thread > kMost32) return ignore();
   if (!counts_interval(event.end_ms, event.span_ms)) return;
+  if (trace::is_of_loop(static_cast<trace::Call>(std::min<std::uint64_t>(event.call, 0xffff)))) return add_loop(event);
   calls_.aggregate(event);
   add_turns(event);
 }
@@ -53,7 +55,7 @@ void RecordingReader::operator()(const trace::CallEvent& event) {
 }
 
 void RecordingReader::operator()(const trace::Wake& event) {
-  if (sees_call(event.t, event.thread) && in_window(event.t)) calls_.wake(event);
+  if (sees_call(event.t, event.thread) && in_window(event.t)) calls_.wake(event, stack_of(event.stack));
 }
 
 void RecordingReader::operator()(const trace::StillBlocked& event) {

@@ -131,6 +131,7 @@ void keep_calls_of(CallTables& calls, const std::unordered_set<ThreadId>& kept) 
   std::erase_if(calls.rows, other);
   std::erase_if(calls.stacks, other);
   std::erase_if(calls.events, other);
+  std::erase_if(calls.wake_events, other);
   std::erase_if(calls.wakes, other);
   std::erase_if(calls.spans, other);
   std::erase_if(calls.still_blocked, other);
@@ -179,6 +180,19 @@ void keep_blocked_at_end(Recording& out) {
     row.since = std::clamp(row.since, out.from_ns, out.to_ns);
     row.t = std::clamp(row.t, row.since, out.to_ns);
   }
+}
+
+// Threads were taken for stuck, and then one of their waits was over: the agent had no time left to take it back.
+void forget_who_went_on(Recording& out) {
+  if (!out.locks.stuck) return;
+  const auto went_on = [&](const auto& member) {
+    return std::any_of(out.calls.spans.begin(), out.calls.spans.end(), [&](const CallSpanRow& row) {
+      return row.key.thread == member.thread && row.key.call == member.call && row.key.object == member.object && row.end_ms * std::uint64_t{1'000'000} > out.locks.stuck->t &&
+             row.ns >= out.locks.stuck->t - member.since;
+    });
+  };
+  const auto& members = out.locks.stuck->members;
+  if (std::any_of(members.begin(), members.end(), went_on)) out.locks.stuck.reset();
 }
 
 }  // namespace
@@ -232,6 +246,7 @@ void RecordingReader::finish() {
     cut_window(out_);
   }
   keep_blocked_at_end(out_);
+  forget_who_went_on(out_);
   if (!options_.thread.empty()) keep_threads_named(out_, options_.thread);
   say_what_was_cut();
 }

@@ -49,7 +49,19 @@ void RecordingReader::operator()(const trace::Deadlock& event) {
   auto& members = out_.locks.deadlocks[at->second].members;
   if (members.size() >= kMostMembers) return ignore();
   members.push_back({static_cast<ThreadId>(event.thread), call_of(event.call), event.object, std::min(event.since, certain), stack_of(event.stack),
-                     static_cast<ThreadId>(event.owner), stack_of(event.owner_stack)});
+                     static_cast<ThreadId>(event.owner), stack_of(event.owner_stack), event.process});
+}
+
+void RecordingReader::operator()(const trace::StuckWait& event) {
+  if (event.t >= kLatestTime || event.thread > kMost32) return ignore();
+  saw(event.t);
+  auto& stuck = out_.locks.stuck;
+  if (event.members == 0) return stuck.reset();
+  if (!stuck || event.number != stuck_) stuck = StuckRow{event.t, false, {}};
+  stuck_ = event.number;
+  stuck->handlers |= event.handlers != 0;
+  if (stuck->members.size() >= kMostMembers) return ignore();
+  stuck->members.push_back({static_cast<ThreadId>(event.thread), call_of(event.call), event.object, std::min(event.since, stuck->t), stack_of(event.stack)});
 }
 
 void RecordingReader::operator()(const trace::ThreadLook& event) {

@@ -81,6 +81,9 @@ class RecordingReader {
   void operator()(const trace::PauseSeen& event);
   void operator()(const trace::BusyStretch& event);
   void operator()(const trace::WorldStopped& event);
+  void operator()(const trace::StuckWait& event);
+  void operator()(const trace::LongTurn& event);
+  void operator()(const trace::LongTurnPart& event);
 
   // Sorts and joins what needs all records. Call once, after the last event.
   void finish();
@@ -98,6 +101,7 @@ class RecordingReader {
   bool sees_heap(std::uint64_t t);
   void add_long_calls(const trace::CallStack& event);
   void add_turns(const trace::CallAggregate& event);
+  void add_loop(const trace::CallAggregate& event);
   void add_lock_cpu(std::uint64_t lock, StackId stack, std::uint64_t weight_ns);
   StackId stack_of(std::uint64_t id);
   StackId unknown_caller();
@@ -126,6 +130,9 @@ class RecordingReader {
   std::map<std::tuple<std::uint64_t, std::uint64_t, ThreadId>, std::size_t> lock_orders_;
   std::map<std::uint64_t, std::size_t> deadlocks_;  // by their number
   std::unordered_map<ThreadId, std::size_t> turn_rows_;
+  std::uint64_t stuck_ = 0;                         // number of the last standstill
+  std::map<std::pair<ThreadId, std::uint64_t>, std::size_t> loops_;
+  std::map<std::pair<ThreadId, std::uint64_t>, std::size_t> long_turns_;  // by thread and begin
   std::size_t states_ = 0;
   std::uint64_t state_spacing_ = 0;
   std::uint64_t straddling_ns_ = 0;

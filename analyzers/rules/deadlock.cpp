@@ -4,14 +4,24 @@
 
 #include "analyzers/rules/lock_places.h"
 #include "analyzers/rules/rules.h"
+#include "analyzers/rules/standstill.h"
 
 namespace tailback::analyzers {
 namespace {
 
+// "mutex Registry::lock_ at 0x7f...", "lock of the file /var/lib/x"
+std::string waited_for(const Model& model, const DeadlockMember& member) {
+  const auto& endpoints = model.recording.calls.endpoints;
+  if (member.call != trace::Call::flock) return fmt::format("{} at {:#x}", lock_name(model, member.object, member.call), member.object);
+  return fmt::format("lock of the file {}", member.object < endpoints.size() ? endpoint_name(endpoints[member.object]) : "?");
+}
+
+std::string kind_of(const DeadlockMember& member) { return member.call == trace::Call::flock ? "file's lock" : kind_of_lock(member.call); }
+
 std::string waits_for(const Model& model, const DeadlockMember& member) {
   if (member.call == trace::Call::thread_join) return fmt::format("waits for {} to end", exact_label(model, member.owner));
-  return fmt::format("waits for the {} at {:#x} that {} holds", lock_name(model, member.object, member.call), member.object,
-                     member.owner == member.thread ? "it" : exact_label(model, member.owner));
+  if (member.process) return fmt::format("waits for the {} that process {} holds, which waits for the lock of a file that this thread holds", waited_for(model, member), member.process);
+  return fmt::format("waits for the {} that {} holds", waited_for(model, member), member.owner == member.thread ? "it" : exact_label(model, member.owner));
 }
 
 Frame frame_of(const Model& model, const DeadlockMember& member) { return member.stack ? own_frame(model, member.stack) : own_frame(model, member.owner_stack); }
@@ -21,7 +31,10 @@ std::string title_of(const Model& model, const DeadlockRow& ring) {
   const std::string where = frame_of(model, first).function;
   const double since = static_cast<double>(first.since) * 1e-9;
   if (ring.members.size() == 1 && first.owner == first.thread)
-    return fmt::format("{} waits for ever for a {} that it holds itself{}, since {}", exact_label(model, first.thread), kind_of_lock(first.call), where.empty() ? "" : ", in " + where,
+    return fmt::format("{} waits for ever for a {} that it holds itself{}, since {}", exact_label(model, first.thread), kind_of(first), where.empty() ? "" : ", in " + where,
+                       duration(since));
+  if (first.process)
+    return fmt::format("{} and process {} wait for each other for ever, for locks of files{}, since {}", exact_label(model, first.thread), first.process, where.empty() ? "" : ", in " + where,
                        duration(since));
   if (ring.members.size() == 1)  // of a recording that ends in the middle of the ring
     return fmt::format("{} waits for ever for {}{}, since {}", exact_label(model, first.thread), exact_label(model, first.owner), where.empty() ? "" : ", in " + where, duration(since));
@@ -61,6 +74,7 @@ RuleResult deadlock(const Model& model) {
   RuleResult result;
   for (const DeadlockRow& ring : model.recording.locks.deadlocks)
     if (!ring.members.empty()) result.findings.push_back(finding_of(model, ring));
+  if (auto suspected = standstill(model)) result.findings.push_back(std::move(*suspected));
   result.fine = "no threads waited for each other for ever";
   return result;
 }

@@ -157,5 +157,22 @@ TEST(Merge, SharedSamples) {
   EXPECT_DOUBLE_EQ(shared_samples(finding("b", Severity::low, 0, 0), a), 0);
 }
 
+TEST(Merge, AHandlerThatStandsStillIsToldByWhatItStandsStillFor) {
+  const auto flush = stack("blocked", 2, {"fsync", "flush_log", "before_sleep", "main"});
+  std::vector<Finding> findings = {finding("io-sync-flush", Severity::high, 0.4, 0.9, {flush}), finding("event-loop-blocked", Severity::medium, 0.2, 0.9, {flush})};
+  EXPECT_THAT(absorbed(merge_same_cause(findings)), ElementsAre("event-loop-blocked into io-sync-flush"));
+  EXPECT_THAT(findings[0].advice, SizeIs(2));
+  findings = {finding("io-sync-flush", Severity::low, 0.04, 0.9, {flush}), finding("event-loop-blocked", Severity::high, 0.7, 0.9, {flush})};
+  EXPECT_THAT(absorbed(merge_same_cause(findings)), ElementsAre("io-sync-flush into event-loop-blocked"));
+}
+
+TEST(Merge, AHandlerThatComputesIsNoHotspotBeside) {
+  const auto work = stack("cpu", 2, {"match", "list_keys", "main"});
+  std::vector<Finding> findings = {finding("cpu-hotspot", Severity::medium, 0.4, 0.6, {work}), finding("event-loop-blocked", Severity::high, 0.2, 0.9, {work})};
+  EXPECT_THAT(absorbed(merge_same_cause(findings)), ElementsAre("cpu-hotspot into event-loop-blocked"));
+  findings = {finding("cpu-hotspot", Severity::medium, 0.4, 0.6, {stack("cpu", 2, {"write", "answer", "main"})}), finding("event-loop-blocked", Severity::high, 0.2, 0.9, {work})};
+  EXPECT_THAT(absorbed(merge_same_cause(findings)), IsEmpty());
+}
+
 }  // namespace
 }  // namespace tailback::analyzers

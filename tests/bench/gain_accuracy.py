@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import os
 import random
+import shutil
 import statistics
 import subprocess
 import sys
@@ -83,6 +84,7 @@ def redis(folder, better, environment):
         os.symlink(recording.find_program("redis-check-rdb"), server)  # the server is this binary under another name
     with contextlib.suppress(FileNotFoundError):
         os.unlink(socket)
+    shutil.rmtree(os.path.join(folder, "appendonlydir"), ignore_errors=True)
     command = [server, "--port", "0", "--unixsocket", socket, "--dir", folder, "--save", "", "--appendonly", "yes", "--appendfsync", "no" if better else "always"]
     with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL) as process:
         try:

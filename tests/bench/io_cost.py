@@ -19,6 +19,8 @@ CALLS = {  # how the program calls it: what it is, how often, the limit in ns
     "write": ("write of a byte to /dev/null", 2000000, 20.0),
     "fstat": ("fstat", 1000000, 20.0),
     "poll": ("poll of nothing", 2000000, 20.0),
+    "poll_two": ("poll of two descriptors, a turn of a loop", 1000000, 20.0),
+    "epoll": ("epoll_wait that finds one ready, a turn of a loop", 1000000, 20.0),
     "fwrite": ("fwrite of 16 bytes", 10000000, 20.0),
     "ping_pong": ("read of a pipe that blocks", 200000, 300.0),
 }

@@ -126,6 +126,16 @@ class PausesTest(Scratch):
         row, own = self.planted("free", "mass-free")
         self.assertAlmostEqual(row["total_seconds"], own, delta=max(0.15 * own, 0.03))  # by samples
 
+    def test_world_stopped_by_an_unknown_runtime(self):
+        done, dump = self.record([program("stands_still"), "world"])
+        own = dict(part.split("=") for part in done.stdout.decode().split())
+        data = report(dump)
+        row = pauses_of(data, "stop-the-world")
+        self.assertIsNotNone(row, (own, data["pauses"]))
+        self.assertGreaterEqual(row["count"], int(own["count"]) - 1)  # the last one may find the others gone
+        self.assertAlmostEqual(row["longest_seconds"], 0.07, delta=0.025)  # looked at each 20 ms
+        self.assertTrue(any("collect" in frame["function"] for frame in row["frames"]), row["frames"])
+
     def test_quota(self):
         group = os.path.join(QUOTA_GROUPS, f"tailback_test_{os.getpid()}")
         try:

@@ -58,6 +58,7 @@ void analyze_all(analyzers::Recording recording, bool in_full) {
   model.waits = analyzers::Waits::build(model.recording, model.timeline);
   model.heap = analyzers::Heap::build(model.recording);
   model.locks = analyzers::Locks::build(model.recording);
+  model.what_if = analyzers::WhatIfReplay(model.recording, model.timeline.cpus);
   analyzers::add_interpreter_lock(model);
   model.allocator_time = analyzers::AllocatorTime::build(model.recording, *model.symbols, model.cpu);
   if (in_full) check_figures(analyzers::analyze(model, {}));

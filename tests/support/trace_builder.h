@@ -94,6 +94,19 @@ struct TurnSpec {
   double from = 0, to = 1;
 };
 
+// An event loop: many like short turns, and long ones in which one stack ran, a sample each 5 ms, or one call blocked.
+struct LoopSpec {
+  std::uint64_t thread = 1, loop = 6;
+  std::uint64_t wait = 0;                    // stack of its wait
+  double turns = 1000, each = 20e-6, ready = 1;
+  double from = 0, to = 10;                  // seconds
+  double late = 0, late_each = 0;            // time-outs
+  std::uint64_t long_stack = 0;
+  trace::Call long_call = trace::Call::none; // none: it runs
+  double longs = 0, long_each = 0.08;
+  std::uint64_t ready_after = 5;
+};
+
 using OverTime = std::function<double(double seconds)>;
 
 // What one place allocates: so many blocks until a moment, so many of them freed.
@@ -171,6 +184,7 @@ class TraceBuilder {
     return calls({.thread = thread, .call = trace::Call::fsync, .object = file, .stack = stack, .calls = count, .each = each, .to = to});
   }
   TraceBuilder& turns(std::uint64_t endpoint, const TurnSpec& spec);
+  TraceBuilder& loop(const LoopSpec& spec);
   TraceBuilder& heap(const HeapSpec& spec);
   TraceBuilder& churn(double at, const ChurnSpec& spec);
   // Resident bytes over time; 64 MiB if never said.

@@ -104,6 +104,17 @@ inline analyzers::Allocations sample_allocations() {
   return heap;
 }
 
+inline analyzers::EventLoopRow loop_row() {
+  analyzers::EventLoopRow row;
+  row.thread = 1, row.thread_name = "main", row.call = "epoll_wait";
+  row.culprit = frame("serve", "src/server.cc", 210, "planner");
+  row.turns = 184000, row.seconds = 12.5, row.busy_seconds = 4.0, row.waiting_seconds = 8.4, row.ready_each = 1.3;
+  row.turn_p50_seconds = 18e-6, row.turn_p99_seconds = 95e-6, row.turn_longest_seconds = 0.084;
+  row.lag_mean_seconds = 0.0031, row.lag_p99_seconds = 0.071, row.late_timers = 40, row.late_p99_seconds = 0.06, row.late_longest_seconds = 0.079, row.long_turns = 12;
+  row.handlers = {{frame("render_map", "src/map.cc", 17, "planner"), 12, 0.96, 0.084}};
+  return row;
+}
+
 inline analyzers::Report full_report() {
   analyzers::Report report;
   report.target = {{"./planner", "--input", "cities.csv"}, 4001, 0, "2026-01-01T00:00:00Z", 12.5, 2, "build-host", true};
@@ -125,6 +136,7 @@ inline analyzers::Report full_report() {
   report.io = {io_row("/var/lib/planner/routes.journal", "file", "fdatasync", 2050, 0, 4.1, 0.0019, 0.0041),
                io_row("10.0.0.17:5432", "tcp_peer", "recv", 1200, 5 << 20, 0.35, 0.00025, 0.0021),
                io_row("", "pipe", "write", 300000, 14400000, 0.2, 6e-7, 9e-7)};
+  report.event_loops = {loop_row()};
   report.allocations = sample_allocations();
   report.rules = {{"cpu-hotspot", analyzers::RuleOutcome::found, ""},
                   {"cpu-spin", analyzers::RuleOutcome::fine,
@@ -162,6 +174,7 @@ inline analyzers::Report hostile_report() {
   for (analyzers::AllocationRow& row : report.allocations.sites) row.culprit.function = row.culprit.module = hostile;
   report.allocations.allocator = hostile, report.allocations.cost_seconds = 0.0 / 0.0;
   for (analyzers::IoRow& row : report.io) row.name = row.kind = row.operations[0].call = hostile;
+  report.event_loops[0].thread_name = report.event_loops[0].culprit.function = hostile;
   report.rules[1].detail = hostile;
   report.recording.notes = {hostile};
   return report;

@@ -47,6 +47,8 @@ PLANTED = {  # workload: rule that must come first, functions any of which is th
     "delayed_ack": ("net-delayed-ack", {"send_in_two_writes"}),
     "slow_backend": ("net-slow-peer", {"ask_all"}),
     "blocking_read_in_loop": ("io-blocking", {"read_block"}),
+    "blocked_loop": ("event-loop-blocked", {"compute_statement", "serve_on_loop"}),
+    "loop_behind_lock": ("event-loop-blocked", {"change_row", "serve_waiting"}),
 }
 CLEAN = ("clean_pipeline", "clean_server", "clean_echo_server", "clean_worker_pool")
 PLANTED_MEMORY = {  # run with --memory

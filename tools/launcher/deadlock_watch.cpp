@@ -19,7 +19,9 @@ void tell(const DumpSummary& dump) {
   analyzers::AnalysisOptions options;
   options.rules = {"deadlock"};
   const auto model = analyzers::load_model({dump.path}, options);
-  for (const analyzers::Finding& finding : analyzers::analyze(*model, options).findings) {
+  const std::vector<analyzers::Finding> findings = analyzers::analyze(*model, options).findings;
+  if (findings.empty()) return;  // a suspicion that came to nothing
+  for (const analyzers::Finding& finding : findings) {
     message(fmt::format("deadlock in process {}: {}", dump.pid, finding.title));
     for (const analyzers::Evidence& evidence : finding.evidence)
       if (const auto* what = std::get_if<std::string>(&evidence.value)) message(fmt::format("  {} {}", evidence.label, *what));

@@ -17,7 +17,7 @@
 #include <utility>
 
 #include "tools/command.h"
-#include "tools/live/proc_threads.h"
+#include "tools/live/proc_files.h"
 
 namespace tailback::tools {
 
@@ -46,7 +46,7 @@ std::string reachable(pid_t pid, const std::string& path) {
 
 // The pid as the process itself knows it, which its dump holds: the last of those in nested namespaces.
 std::uint32_t own_pid(pid_t pid) {
-  const std::string pids = status_field(pid, "NSpid");
+  const std::string pids = status_field(file_text(fmt::format("/proc/{}/status", pid)), "NSpid");
   return pids.empty() ? static_cast<std::uint32_t>(pid) : static_cast<std::uint32_t>(std::stoul(pids.substr(pids.find_last_of("\t ") + 1)));
 }
 
@@ -118,7 +118,7 @@ bool AgentChannel::ended() const {
   return std::atomic_ref(header_->state).load(std::memory_order_acquire) == static_cast<std::uint32_t>(trace::FileState::ended);
 }
 
-milliseconds AgentChannel::patience() const { return threads_of(pid_).size() > 1 ? kPatience : kPatienceWithOne; }
+milliseconds AgentChannel::patience() const { return task_ids(pid_).size() > 1 ? kPatience : kPatienceWithOne; }
 
 std::optional<std::uint32_t> AgentChannel::ask(trace::RequestKind kind) {
   trace::Request& request = header_->requests[static_cast<std::uint32_t>(kind)];

@@ -2,141 +2,135 @@
 #include "tools/live/ptrace_look.h"
 
 #include <fmt/format.h>
+#include <sys/syscall.h>
 
 #include <algorithm>
-#include <filesystem>
-#include <map>
+#include <cerrno>
 
-#include "tools/command.h"
-#include "tools/elf_check/elf_file.h"
-#include "tools/live/module_map.h"
-#include "tools/live/proc_threads.h"
-#include "tools/live/stopped_process.h"
-#include "tools/live/wait_description.h"
+#include "tools/live/futex_waits.h"
+#include "tools/live/live_recording.h"
+#include "tools/live/remote_unwind.h"
+#include "tools/live/system_calls.h"
+#include "tools/live/target_process.h"
+#include "tools/live/thread_stop.h"
+#include "tools/reports/format.h"
 
 namespace tailback::tools {
 
 namespace {
 
-using analyzers::ModuleRow;
-using analyzers::NodeRow;
 using analyzers::ProcessLook;
-using analyzers::StackId;
 using analyzers::ThreadLook;
 
-struct RawThread {
-  ThreadStatus status;
-  FutexWords futex;
-  std::vector<std::uint64_t> frames;
-  bool stopped = false, whole = false;
-};
+// Innermost frames in which the function that the program called is looked for; glibc's own are three deep at most.
+constexpr std::size_t kInnermost = 6;
 
-void check_process(pid_t pid) {
-  const std::vector<pid_t> threads = threads_of(pid);
-  if (threads.empty()) throw Failure(kFailed, fmt::format("there is no process {}; 'ps -e' lists those there are", pid));
-  if (status_of(pid, pid).state == 'Z') {
-    if (threads.size() > 1) return;
-    throw Failure(kFailed, fmt::format("process {} has ended and only waits for its parent, process {}, to take notice", pid, status_field(pid, "PPid")));
-  }
-  std::error_code error;
-  const auto program = std::filesystem::read_symlink(fmt::format("/proc/{}/exe", pid), error);
-  if (program.empty() && error == std::errc::no_such_file_or_directory)
-    throw Failure(kFailed, fmt::format("process {} ({}) is a thread of the kernel: it has no stack of a program", pid, status_of(pid, pid).name));
-  const ElfFacts executable = read_elf(fmt::format("/proc/{}/exe", pid));
-  if (executable.is_elf && !executable.is_this_machine)
-    throw Failure(kFailed, fmt::format("process {} runs a program for {}{}; only programs of this tailback's own kind can be looked at", pid, executable.machine,
-                                       executable.is_64_bit ? "" : " with 32 bits"));
+constexpr std::size_t kFutexTimeout = 3;  // of the call's arguments
+
+std::string living_task(pid_t pid) {
+  const std::vector<pid_t> tids = task_ids(pid);
+  const auto alive = std::find_if(tids.begin(), tids.end(), [pid](pid_t tid) { return read_task(pid, tid).state != 'Z'; });
+  return task_folder(pid, alive == tids.end() ? pid : *alive);
 }
 
-// A thread by which the kernel tells of the process: of a main thread that has ended it knows no memory and no files.
-pid_t living_thread(pid_t pid) {
-  for (const pid_t tid : threads_of(pid))
-    if (status_of(pid, tid).state != 'Z') return tid;
-  return pid;
+std::vector<std::string> innermost_functions(const ThreadLook& thread) {
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < std::min(thread.frames.size(), kInnermost); ++i) names.push_back(thread.frames[i].function);
+  return names;
 }
 
-// All that needs the process to stand still: who waits for whom holds only if it is all of one moment. Of a thread that does not stop, what
-// was known before.
-std::vector<RawThread> stopped_threads(pid_t pid, std::vector<std::string>& notes) {
-  std::map<pid_t, ThreadStatus> before;
-  for (const pid_t tid : threads_of(pid)) before.emplace(tid, status_of(pid, tid));
-  std::vector<RawThread> threads;
-  const StoppedProcess process(pid);
-  for (const auto& [tid, status] : before) {
-    RawThread thread{status, {}, {}, process.holds(tid)};
-    if (thread.stopped) process.read_call(thread.status);
-    thread.futex = FutexWords::of(thread.status);
-    if (thread.stopped) thread.frames = process.stack(tid, thread.whole);
-    threads.push_back(std::move(thread));
-  }
-  notes.push_back(fmt::format("the process was stopped for {:.1f} ms", static_cast<double>(process.since().count()) * 1e-3));
-  std::stable_sort(threads.begin(), threads.end(), [&](const auto& a, const auto& b) { return a.status.tid == pid && b.status.tid != pid; });
-  return threads;
+void set_owner(ThreadLook& look, const FutexWait& wait, const ThreadStop& stop) {
+  if (!wait.owner) return;
+  const auto owner = std::find_if(stop.threads.begin(), stop.threads.end(), [&](const StoppedThread& thread) {
+    return static_cast<std::uint32_t>(thread.facts.tid_inside) == *wait.owner;
+  });
+  if (owner != stop.threads.end()) look.owner = owner->facts.tid;
+  if (wait.is_thread) look.object = fmt::format("thread {}", look.owner.value_or(static_cast<pid_t>(*wait.owner)));
 }
 
-// The frames as a recording's stacks, a node for each.
-class Stacks {
- public:
-  explicit Stacks(pid_t pid) {
-    recording_.session.pid = static_cast<std::uint64_t>(pid);
-    recording_.modules = modules_of(living_thread(pid));
-    recording_.nodes.emplace_back();
-  }
-
-  StackId add(const std::vector<std::uint64_t>& frames) {
-    StackId parent = 0;
-    for (auto frame = frames.rbegin(); frame != frames.rend(); ++frame) {
-      NodeRow node;
-      node.address = *frame;
-      node.parent = parent;
-      node.module = module_at(*frame);
-      parent = static_cast<StackId>(recording_.nodes.size());
-      recording_.nodes.push_back(node);
+// After a stop the kernel restarts some calls under another number, and only the function tells which it was.
+void set_wait(ThreadLook& look, const SystemCall& call, const ThreadStop& stop, const std::string& folder, TargetMemory& memory) {
+  const bool restarted = call.number == SYS_restart_syscall;
+  if (call.number == SYS_futex || restarted) {
+    const FutexWait wait = futex_wait(innermost_functions(look), call.arguments[0], memory);
+    if (!wait.call.empty() || !restarted) {
+      look.call = wait.call.empty() ? "futex" : wait.call;
+      look.object = wait.object;
+      look.gives_up = call.arguments[kFutexTimeout] != 0;
+      set_owner(look, wait, stop);
+      return;
     }
-    return parent;
   }
+  look.call = restarted && !look.frames.empty() ? public_name(look.frames.front().function) : call_name(call.number);
+  look.object = object_of_call(call, folder, memory);
+}
 
-  const analyzers::Recording& recording() const { return recording_; }
+std::string why_no_stack(const StoppedThread& thread) {
+  if (thread.facts.state == 'Z') return "it has ended; its number is kept because the process goes on";
+  if (thread.facts.state == 'D') return "no stack: it is inside the kernel and cannot be interrupted there";
+  return "no stack: it did not stop";
+}
 
- private:
-  analyzers::ModuleId module_at(std::uint64_t address) const {
-    for (const ModuleRow& module : recording_.modules)
-      if (address >= module.start && address < module.end) return module.id;
-    return 0;
-  }
+// A thread that blocks or has just woken is not what it was before the stop.
+char state_of(const StoppedThread& thread) {
+  const char before = thread.facts.state;
+  if (!thread.registers || (before != 'S' && before != 'R')) return before;
+  return thread.call ? 'S' : 'R';
+}
 
-  analyzers::Recording recording_;
-};
+// Notes on symbols weigh by CPU samples, of which a look has none.
+std::string without_share(const std::string& note) {
+  const std::size_t from = note.find(" ("), end = note.find("% of the CPU samples)");
+  if (from == std::string::npos || end == std::string::npos || end < from) return note;
+  return note.substr(0, from) + note.substr(note.find(')', end) + 1);
+}
 
-std::string note_of(const RawThread& thread) {
-  if (thread.status.state == 'Z') return "it has ended, the others go on";
-  if (!thread.stopped) return thread.status.state == 'D' ? "it does not stop: it is inside the kernel, in a wait that cannot be interrupted" : "it did not stop in time";
-  return thread.whole ? "" : thread.frames.empty() ? "its stack could not be read" : "the frames beyond are not known";
+ThreadLook thread_look(const StoppedThread& thread, const WalkedStack& stack, std::vector<analyzers::Frame> frames) {
+  ThreadLook look;
+  look.tid = thread.facts.tid;
+  look.name = thread.facts.name;
+  look.state = state_of(thread);
+  look.frames = std::move(frames);
+  if (!thread.registers)
+    look.stack_note = why_no_stack(thread);
+  else if (!stack.whole)
+    look.stack_note = "the stack could not be followed any further";
+  return look;
+}
+
+std::vector<WalkedStack> walk_all(const ThreadStop& stop, TargetMemory& memory, const std::vector<TargetModule>& modules) {
+  RemoteUnwinder unwinder(memory, modules);
+  std::vector<WalkedStack> stacks;
+  for (const StoppedThread& thread : stop.threads)
+    stacks.push_back(thread.registers ? unwinder.walk(*thread.registers) : WalkedStack{});
+  return stacks;
 }
 
 }  // namespace
 
 ProcessLook look_by_ptrace(pid_t pid, const analyzers::SymbolOptions& options) {
-  check_process(pid);
+  check_is_looked_at(pid);
   ProcessLook look;
   look.pid = pid;
   look.command = command_of(pid);
   look.through = "ptrace";
-  const std::vector<RawThread> threads = stopped_threads(pid, look.notes);
-  Stacks stacks(pid);
-  std::vector<StackId> ids;
-  for (const RawThread& thread : threads) ids.push_back(stacks.add(thread.frames));
-  const analyzers::Symbols symbols(stacks.recording(), options);
-  for (std::size_t i = 0; i < threads.size(); ++i) {
-    ThreadLook thread;
-    thread.tid = threads[i].status.tid;
-    thread.name = threads[i].status.name;
-    thread.state = threads[i].status.state;
-    if (ids[i]) thread.frames = symbols.stack(ids[i]);
-    thread.stack_note = note_of(threads[i]);
-    look.threads.push_back(std::move(thread));
-  }
-  for (std::size_t i = 0; i < threads.size(); ++i) describe_wait(look, threads[i].status, threads[i].futex, look.threads[i]);
+  const std::string folder = living_task(pid);
+  TargetMemory memory(folder);
+  if (!memory.is_open()) throw_refused(pid, EACCES);
+  const std::vector<MappedRegion> regions = read_regions(folder);
+  const ThreadStop stop = stop_and_copy(pid, memory, regions);
+  if (stop.refusal) throw_refused(pid, stop.refusal);
+
+  const std::vector<TargetModule> modules = read_modules(regions, file_root(folder), memory);
+  const std::vector<WalkedStack> stacks = walk_all(stop, memory, modules);
+  const LiveRecording recording(pid, file_root(folder), regions, modules, stacks);
+  const analyzers::Symbols symbols(recording.tables(), options);
+  for (std::size_t i = 0; i < stop.threads.size(); ++i)
+    look.threads.push_back(thread_look(stop.threads[i], stacks[i], symbols.stack(recording.innermost(i))));
+  for (std::size_t i = 0; i < stop.threads.size(); ++i)
+    if (stop.threads[i].call) set_wait(look.threads[i], *stop.threads[i].call, stop, folder, memory);
+  look.notes.push_back(fmt::format("the process was stopped for {}", format_seconds(stop.seconds)));
+  for (const std::string& note : symbols.notes()) look.notes.push_back(without_share(note));
   return look;
 }
 

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// What can be said of each thread of a process that has no agent: it is stopped for some milliseconds and its stacks are walked by
-// libunwind; what its threads wait for the kernel says.
+// A look at a process in which no agent is: it is stopped for some milliseconds, its stacks are copied, and everything else is
+// worked out when it runs again. Calls that the kernel does not restart after a stop (epoll_wait, semop, sigtimedwait) return
+// EINTR to it, as after SIGSTOP and SIGCONT.
 #pragma once
+#include <sys/types.h>
+
+#include "analyzers/model/symbols.h"
 #include "analyzers/process_look.h"
 
 namespace tailback::tools {
 
-// Throws Failure: no such process, or it may not be looked at.
-analyzers::ProcessLook look_by_ptrace(pid_t pid, const analyzers::SymbolOptions& symbols);
+// Throws Failure, naming the cause and the remedy, when there is nothing to look at or the kernel forbids it.
+analyzers::ProcessLook look_by_ptrace(pid_t pid, const analyzers::SymbolOptions& options);
 
 }  // namespace tailback::tools

@@ -230,6 +230,31 @@ Json pool_json(const PoolRow& row) {
           {"creation_stack", frames_json(row.creation_stack)}};
 }
 
+Json event_loop_json(const EventLoopRow& row) {
+  Json json = {{"thread", row.thread},
+               {"thread_name", json_text(row.thread_name)},
+               {"call", json_text(row.call)},
+               {"culprit", culprit_json(row.culprit)},
+               {"turns", row.turns},
+               {"seconds", number(row.seconds)},
+               {"busy_seconds", number(row.busy_seconds)},
+               {"waiting_seconds", number(row.waiting_seconds)},
+               {"ready_each", number(row.ready_each)},
+               {"turn_p50_seconds", number(row.turn_p50_seconds)},
+               {"turn_p99_seconds", number(row.turn_p99_seconds)},
+               {"turn_longest_seconds", number(row.turn_longest_seconds)},
+               {"lag_mean_seconds", number(row.lag_mean_seconds)},
+               {"lag_p99_seconds", number(row.lag_p99_seconds)},
+               {"late_timers", row.late_timers},
+               {"late_p99_seconds", number(row.late_p99_seconds)},
+               {"late_longest_seconds", number(row.late_longest_seconds)},
+               {"long_turns", number(row.long_turns)},
+               {"handlers", Json::array()}};
+  for (const LoopHandlerRow& handler : row.handlers)
+    json["handlers"].push_back({{"culprit", culprit_json(handler.culprit)}, {"turns", handler.turns}, {"seconds", number(handler.seconds)}, {"longest_turn_seconds", number(handler.longest_turn_seconds)}});
+  return json;
+}
+
 Json thread_json(const ThreadRow& row) {
   Json json = {{"id", row.id},
                {"tid", row.tid},
@@ -292,7 +317,9 @@ std::string json_report(const Report& report) {
   json["waiting"] = waiting_json(report.waiting);
   json["io"] = Json::array();
   for (const IoRow& row : report.io) json["io"].push_back(io_json(row));
-  for (const char* list : {"event_loops", "requests", "tasks"}) json[list] = Json::array();
+  json["event_loops"] = Json::array();
+  for (const EventLoopRow& row : report.event_loops) json["event_loops"].push_back(event_loop_json(row));
+  for (const char* list : {"requests", "tasks"}) json[list] = Json::array();
   json["rules"] = Json::array();
   for (const RuleOutcome& rule : report.rules)
     json["rules"].push_back({{"rule", json_text(rule.rule)}, {"outcome", outcome_name(rule)}, {"detail", json_text(rule.detail)}});

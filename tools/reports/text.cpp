@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "tools/reports/event_loop_section.h"
 #include "tools/reports/format.h"
 #include "tools/reports/io_section.h"
 #include "tools/reports/lock_section.h"
@@ -254,6 +255,7 @@ std::string text_report(const Report& report, const TextOptions& options) {
   io_section(page, report);
   lock_section(page, report);
   pool_section(page, report);
+  event_loop_section(page, report);
   memory_section(page, report);
   thread_table(page, report);
   data_quality(page, report.recording);

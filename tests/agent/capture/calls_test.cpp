@@ -168,6 +168,21 @@ TEST_F(CallsTest, WakesAreCountedAndToldInsideAWindowOnly) {
   EXPECT_EQ(event.object, 0x1000u);
 }
 
+TEST_F(CallsTest, WakesThatMetNobodyLeaveRoomForOthers) {
+  for (std::uint64_t object = 1; object <= 500; ++object) record_wake(*thread_, Call::wake_nobody, object << 6);
+  for (std::uint64_t object = 1; object <= 8; ++object) record(Call::read, object, 100);
+  EXPECT_EQ(thread_->calls.lost, 0u);
+  std::uint32_t told = 0;
+  for (const ChannelSums& sums : thread_->calls.sets[0].channels) told += sums.call == Call::wake_nobody;
+  EXPECT_EQ(told, CallSums::kChannels / 4);
+}
+
+TEST_F(CallsTest, WhatWasWaitedForIsKnown) {
+  EXPECT_FALSE(waited_for.may_hold(0x7f0000001000));
+  waited_for.note(0x7f0000001000);
+  EXPECT_TRUE(waited_for.may_hold(0x7f0000001000));
+}
+
 TEST(TickClock, KeepsToTheKernelsClock) {
   for (const bool counter : {false, true}) {
     TickClock clock;

@@ -22,7 +22,7 @@ using capture::ThreadState;
 
 struct Counted {
   std::map<std::uint64_t, std::uint64_t> aggregated, single;  // weight by thread
-  std::uint64_t threads = 0, ended = 0, group_threads = 0, group_cpu = 0, windows = 0, nodes = 0;
+  std::uint64_t threads = 0, ended = 0, group_threads = 0, group_cpu = 0, windows = 0, first_window_ns = 0, nodes = 0;
   void operator()(const trace::CpuAggregate& r) { aggregated[r.thread] += r.weight_ns; }
   void operator()(const trace::CpuSample& r) {
     if (!(r.flags & 1)) single[r.thread] += r.weight_ns;
@@ -30,7 +30,7 @@ struct Counted {
   void operator()(const trace::Thread&) { ++threads; }
   void operator()(const trace::ThreadState& r) { ended += r.ended; }
   void operator()(const trace::ThreadGroup& r) { group_threads += r.count, group_cpu += r.cpu_ns; }
-  void operator()(const trace::DetailWindow&) { ++windows; }
+  void operator()(const trace::DetailWindow& event) { if (windows++ == 0) first_window_ns = event.end - event.begin; }
   void operator()(const trace::StackNode&) { ++nodes; }
   std::map<std::uint64_t, std::uint64_t> calls, call_ns;  // by thread
   std::uint64_t endpoints = 0, still_blocked = 0;
@@ -126,6 +126,54 @@ TEST_F(DrainTest, AggregatesEverySampleOnce) {
   EXPECT_EQ(counted.threads, 2u);
   EXPECT_EQ(counted.nodes, 2u);
   EXPECT_GE(counted.windows, 2u);
+}
+
+TEST_F(DrainTest, TheFirstSecondsHaveMoreWindows) {
+  detail_.close_windows(dump_, 5'000'000'000, true);
+  EXPECT_EQ(read().windows, 4u);
+}
+
+TEST_F(DrainTest, ThenThereIsOneWindowInFiveSeconds) {
+  detail_.close_windows(dump_, 65'000'000'000, true);
+  EXPECT_EQ(read().windows, 4u + 12u);
+}
+
+TEST_F(DrainTest, AWindowIsWrittenWhenItsEventsAre) {
+  std::uint64_t begin = 0, end = 0;
+  ASSERT_TRUE(detail_.next_window(0, begin, end));
+  detail_.close_windows(dump_, end + 900'000'000);
+  EXPECT_EQ(read().windows, 0u);
+}
+
+TEST_F(DrainTest, OfAWindowStillOpenAtTheEndThePartThatPassedIsWritten) {
+  std::uint64_t begin = 0, end = 0;
+  ASSERT_TRUE(detail_.next_window(0, begin, end));
+  detail_.close_windows(dump_, begin + 5000, true);
+  EXPECT_EQ(read().first_window_ns, 5000u);
+}
+
+TEST_F(DrainTest, WindowsLieApartAndInOneStretchEach) {
+  std::uint64_t before = 0, begin = 0, end = 0;
+  for (int i = 0; i < 50; ++i, before = end) {
+    ASSERT_TRUE(detail_.next_window(before, begin, end));
+    EXPECT_GE(begin, before + 300'000'000) << "so that threads know in time";
+    EXPECT_EQ(end, begin + kWindowNs);
+    EXPECT_TRUE(detail_.in_window(begin) && detail_.in_window(end - 1));
+    EXPECT_FALSE(detail_.in_window(begin - 1) || detail_.in_window(end));
+  }
+}
+
+TEST_F(DrainTest, AWindowEndsWhereAnEventWasLost) {
+  std::uint64_t begin = 0, end = 0;
+  ASSERT_TRUE(detail_.next_window(0, begin, end));
+  detail_.cut(begin - 1);
+  EXPECT_TRUE(detail_.in_window(begin) && detail_.in_window(end - 1));
+  detail_.cut(begin + 1000);
+  detail_.cut(begin + 2000);
+  EXPECT_TRUE(detail_.in_window(begin + 999));
+  EXPECT_FALSE(detail_.in_window(begin + 1000));
+  detail_.close_windows(dump_, 5'000'000'000, true);
+  EXPECT_EQ(read().first_window_ns, 1000u);
 }
 
 TEST_F(DrainTest, WritesSinglyWithoutAggregates) {

@@ -107,7 +107,25 @@ TEST(Waits, SingleCallsAreKeptUpToABound) {
   EXPECT_THAT(all.calls.events, SizeIs(100));
   EXPECT_EQ(all.calls.events[3].key.object, 1u);
   EXPECT_THAT(few.calls.events, SizeIs(7));
+  EXPECT_EQ(few.calls.events_left_out, 43u);
   EXPECT_THAT(late.calls.events, SizeIs(10));
+  EXPECT_EQ(late.calls.events_left_out, 0u);
+}
+
+TEST(Waits, OfTooManySingleCallsThoseOfEveryOtherStretchStay) {
+  TraceBuilder builder;
+  for (std::uint64_t i = 0; i < 100; ++i) {
+    builder.add(trace::CallEvent{.t = i * kSecond, .ns = 1000, .thread = 1, .call = 20, .object = builder.file("/a"), .stack = builder.stack({"main"})});
+    builder.add(trace::Wake{.t = i * kSecond, .thread = 1, .call = 81, .object = 0x1000});
+  }
+  const Recording all = read(builder.finish(100)), few = read(builder, {.max_call_events = 60});
+  EXPECT_THAT(all.calls.wake_events, SizeIs(100));
+  EXPECT_EQ(all.calls.kept_stretches, 1u);
+  EXPECT_EQ(few.calls.kept_stretches, 4u);
+  EXPECT_EQ(few.calls.events_left_out, 0u);
+  EXPECT_THAT(few.calls.events, SizeIs(25));
+  EXPECT_THAT(few.calls.wake_events, SizeIs(25));
+  for (const WakeEventRow& row : few.calls.wake_events) EXPECT_TRUE(few.calls.holds_events_of(row.t));
 }
 
 TEST(Waits, EndpointsHoldTheirOperations) {

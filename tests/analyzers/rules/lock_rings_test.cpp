@@ -260,6 +260,63 @@ TEST(Deadlock, ARingOfWhichOneMemberIsKnownIsNoThreadThatHoldsItsOwnLock) {
   EXPECT_EQ(incomplete(result.findings[0]), "");
 }
 
+constexpr std::uint64_t kCondition = 0xc0de;
+
+// At four seconds all threads sleep: the worker waits on a condition since the second, the first thread for its end since the first.
+RuleResult standstill(Program& program, std::uint64_t worker, bool handlers = false) {
+  const auto waits = [&](std::uint64_t thread, Call call, std::uint64_t object, std::uint64_t since, const char* where) {
+    program.add(trace::StuckWait{.t = 4 * kSecond, .number = 1, .members = 2, .thread = thread, .call = static_cast<std::uint64_t>(call), .object = object, .since = since * kSecond,
+                                 .stack = program.stack({"work", where}), .handlers = handlers});
+  };
+  waits(1, Call::thread_join, 0x7f00, 1, "stop");
+  waits(worker, Call::cond_wait, kCondition, 2, "next_task");
+  return deadlock(*model_of(program.finish(10)));
+}
+
+TEST(Deadlock, SuspectedWhereNobodyIsLeftToWakeAnyone) {
+  Program program;
+  const auto result = standstill(program, program.worker());
+  ASSERT_EQ(result.findings.size(), 1u);
+  const auto& finding = result.findings[0];
+  EXPECT_EQ(incomplete(finding), "");
+  EXPECT_EQ(finding.severity, Severity::high);
+  EXPECT_LT(finding.confidence, 0.9);
+  EXPECT_EQ(finding.culprit.function, "next_task");
+  EXPECT_EQ(finding.title, "suspected deadlock: both threads wait for each other, and nobody is left to wake one, in next_task, stop");
+  EXPECT_THAT(evidence_text(finding, "thread 4244 (worker)"), AllOf(HasSubstr("the condition at 0xc0de"), HasSubstr("nobody was seen waking")));
+  EXPECT_EQ(evidence_text(finding, "thread 4242 (program)"), "waits for another thread to end");
+}
+
+TEST(Deadlock, AHandlerMayWakeWhomNoThreadHasEverWoken) {
+  Program program;
+  EXPECT_TRUE(standstill(program, program.worker(), true).findings.empty());
+  Program woken;
+  const auto worker = woken.worker();
+  woken.calls({.thread = 1, .call = Call::cond_signal, .object = kCondition, .stack = woken.stack({"submit"}), .calls = 3});
+  const auto result = standstill(woken, worker, true);
+  ASSERT_EQ(result.findings.size(), 1u);
+  EXPECT_THAT(evidence_text(result.findings[0], "thread 4244 (worker)"), HasSubstr("woken from it so far by thread 4242 (program)"));
+}
+
+TEST(Deadlock, AStandstillThatIsOverWasNone) {
+  Program program;
+  const auto worker = program.worker();
+  Program over = program;
+  EXPECT_EQ(standstill(program, worker).findings.size(), 1u);
+  over.add(trace::StuckWait{.t = 4 * kSecond, .number = 1, .members = 1, .thread = worker, .call = static_cast<std::uint64_t>(Call::cond_wait), .object = kCondition, .since = kSecond});
+  over.add(trace::StuckWait{.t = 5 * kSecond, .number = 1});
+  EXPECT_TRUE(deadlock(*model_of(over.finish(10))).findings.empty());
+}
+
+TEST(Deadlock, ARingExplainsWhyAllOthersSleep) {
+  Program program;
+  const auto worker = program.worker();
+  program.add(trace::StuckWait{.t = 4 * kSecond, .number = 1, .members = 1, .thread = worker, .call = static_cast<std::uint64_t>(Call::mutex_lock), .object = kA, .since = kSecond});
+  const auto result = deadlocks(program, {{.object = kB, .owner = worker}, {.thread = worker, .owner = 1, .waits = "deposit"}}, 2);
+  ASSERT_EQ(result.findings.size(), 1u);
+  EXPECT_EQ(result.findings[0].severity, Severity::critical);
+}
+
 TEST(Deadlock, NoneIsFine) {
   Program program;
   const auto result = deadlocks(program, {}, 0);

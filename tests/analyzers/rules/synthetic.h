@@ -24,8 +24,10 @@ inline std::unique_ptr<analyzers::Model> model_of(const TraceBuilder& builder) {
   model->cpu = analyzers::CpuProfile::build(model->recording, *model->symbols);
   model->timeline = analyzers::Timeline::build(model->recording);
   model->waits = analyzers::Waits::build(model->recording, model->timeline);
+  model->event_loops = analyzers::EventLoops::build(model->recording, *model->symbols, model->waits);
   model->heap = analyzers::Heap::build(model->recording);
   model->locks = analyzers::Locks::build(model->recording);
+  model->what_if = analyzers::WhatIfReplay(model->recording, model->timeline.cpus);
   analyzers::add_interpreter_lock(*model);
   model->pools = analyzers::Pools::build(model->recording, *model->symbols, model->cpu, model->timeline, model->waits);
   model->pauses = analyzers::Pauses::build(model->recording, *model->symbols, model->cpu, model->timeline, model->waits);

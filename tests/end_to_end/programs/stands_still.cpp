@@ -72,6 +72,67 @@ void serve(const std::function<void()>& each) {
   if (sum == 1) std::puts("");
 }
 
+// Threads that allocate, in a runtime of our own: whoever finds that it is time stops all others at their next allocation, looks after the heap
+// alone and lets them go.
+class Runtime {
+ public:
+  explicit Runtime(int threads) : threads_(threads) {}
+
+  void allocate(Tally& tally, bool time_to_collect) {
+    std::unique_lock lock(mutex_);
+    while (stopping_) stand(lock);
+    if (!time_to_collect) return;
+    stopping_ = true;
+    changed_.wait(lock, [&] { return standing_ == threads_ - 1; });
+    lock.unlock();
+    timed(tally, [&] { collect(); });
+    lock.lock();
+    stopping_ = false;
+    changed_.notify_all();
+  }
+  void leave() {
+    const std::lock_guard lock(mutex_);
+    --threads_;
+    changed_.notify_all();
+  }
+
+ private:
+  void stand(std::unique_lock<std::mutex>& lock) {
+    ++standing_;
+    changed_.notify_all();
+    changed_.wait(lock, [&] { return !stopping_; });
+    --standing_;
+  }
+  [[gnu::noinline]] void collect() {
+    for (const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(70); std::chrono::steady_clock::now() < end;) ++looked_at_;
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int threads_, standing_ = 0;
+  bool stopping_ = false;
+  unsigned looked_at_ = 0;
+};
+
+void stop_the_world(Tally& tally) {
+  constexpr int kMutators = 4;
+  constexpr unsigned kRounds = 1'200, kEachRounds = 200;
+  Runtime runtime(kMutators);
+  std::vector<std::thread> mutators;
+  for (int i = 0; i < kMutators; ++i)
+    mutators.emplace_back([&, i] {
+      unsigned value = 0;
+      for (unsigned round = 1; round <= kRounds; ++round) {
+        value ^= answer(round);
+        std::this_thread::sleep_for(std::chrono::microseconds(300));
+        runtime.allocate(tally, i == 0 && round % kEachRounds == 0);
+      }
+      runtime.leave();
+      if (value == 1) std::puts("");
+    });
+  for (std::thread& mutator : mutators) mutator.join();
+}
+
 void fork_child() {
   const pid_t child = fork();
   if (child == 0) _exit(0);
@@ -96,6 +157,8 @@ int main(int argc, char** argv) {
       while (wait(nullptr) > 0) {
       }
     });
+  } else if (kind == "world") {
+    stop_the_world(tally);
   } else if (kind == "unmap") {
     std::vector<void*> mappings;
     for (int i = 0; i < kRequests / kEach; ++i) {

@@ -11,6 +11,7 @@ namespace {
 [[gnu::noinline]] void build_page(workload::WorkerPool& pool) {
   const auto part = std::make_shared<std::promise<void>>();
   std::future<void> ready = part->get_future();
+  std::this_thread::sleep_for(std::chrono::milliseconds(30));  // by then the others have begun a page too
   pool.submit([part](int) { part->set_value(); });
   ready.wait();
 }
@@ -21,7 +22,7 @@ int main() {
   workload::WorkerPool pool(3);
   for (int page = 0; page < 20; ++page) {
     pool.submit([&pool](int) { build_page(pool); });
-    if (page < 5) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    if (page < 5) std::this_thread::sleep_for(std::chrono::milliseconds(80));
   }
   pool.finish();
 }
