@@ -13,6 +13,7 @@ namespace tailback::engine {
 inline constexpr std::uint64_t kWindowNs = 200'000'000;
 inline constexpr std::uint64_t kWindowCycleNs = 5'000'000'000;
 inline constexpr std::uint64_t kWindowDrainNs = 5'000'000;  // while one is open: a thread has room for 512 events
+inline constexpr std::uint64_t kWindowDrainIdleNs = 50'000'000;  // likewise, of a program that uses little of a CPU
 
 class Detail {
  public:

@@ -37,12 +37,12 @@ void PauseSentinel::begin(const SystemSampler& system, const capture::ThreadTabl
   session_start_ns_ = session_start_ns;
   world_.begin(threads, session_start_ns);
   count_ = world_count_ = 0;
-  slice_ns_ = 0;
+  slice_ns_ = kSliceNs;  // until the first tick knows more
   last_tick_ns_ = capture::monotonic_ns();
   steal_read_ns_ = last_tick_ns_;
   before_ = counters();
   before_.steal_ns = system.steal_ns();
-  program_cpu_ns_ = ~std::uint64_t{0};
+  program_cpu_ns_ = before_.process_cpu_ns;
 }
 
 PauseSentinel::Counters PauseSentinel::counters() const {

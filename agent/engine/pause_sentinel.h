@@ -19,6 +19,7 @@ class PauseSentinel {
   void begin(const SystemSampler& system, const capture::ThreadTable& threads, std::uint64_t session_start_ns);
   // For how long to sleep at most.
   std::uint64_t slice_ns(std::uint64_t longest_ns) const { return slice_ns_ ? slice_ns_ : longest_ns; }
+  bool busy() const { return slice_ns_ != 0; }  // the program uses a CPU, as far as is known
   // The helper goes to sleep now; returns CLOCK_MONOTONIC.
   std::uint64_t sleeps();
   // Back from that sleep, which should have ended at `due_ns`. Takes no lock.
@@ -38,7 +39,7 @@ class PauseSentinel {
 
   const SystemSampler* system_ = nullptr;
   std::uint64_t session_start_ns_ = 0;
-  std::uint64_t slice_ns_ = 0;  // 0: the program is idle
+  std::uint64_t slice_ns_ = kSliceNs;  // 0: the program is idle
   std::uint64_t last_tick_ns_ = 0, program_cpu_ns_ = 0, steal_read_ns_ = 0;
   std::uint64_t begun_ns_ = 0, process_cpu_ns_ = 0, switches_ = 0;  // when the sleep began
   Counters before_{};                                // at the last tick

@@ -86,11 +86,12 @@ std::uint64_t Session::until_look_ns() {
   const std::uint64_t now = since_start();
   std::uint64_t begin = 0, end = 0;
   if (!options_.io || !detail_.next_window(now, begin, end)) return kTickNs;
-  return now >= begin ? kWindowDrainNs : std::min(kTickNs, begin + kWindowDrainNs - now);
+  const std::uint64_t each = sentinel().busy() ? kWindowDrainNs : kWindowDrainIdleNs;
+  return now >= begin ? each : std::min(kTickNs, begin + each - now);
 }
 
 void Session::look_at_window() {
-  if (until_look_ns() > kWindowDrainNs || !lock_->try_lock()) return;
+  if (until_look_ns() > kWindowDrainIdleNs || !lock_->try_lock()) return;
   if (dump_.state() == DumpState::open) {
     drain_.all_threads(false);  // a long turn's samples before the turn
     drain_.all_events();

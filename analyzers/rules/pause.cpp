@@ -165,7 +165,8 @@ std::string title_of(const Model& model, const PauseKind& kind) {
   const std::string much = fmt::format("{} ({} of the time)", duration(kind.seconds), percent(part_of(model, kind)));
   const std::string longest = kind.pauses.empty() ? "" : fmt::format(", for {} at the longest", duration(kind.longest()));
   if (holds_all_up(kind.cause)) return fmt::format("the process stood still for {} because of {}{}", much, what_of(model, kind), longest);
-  ThreadId thread = kind.pauses.empty() ? 0 : kind.pauses.front().thread;
+  const bool all = kind.cause == PauseCause::stop_the_world;
+  ThreadId thread = kind.pauses.empty() || all ? 0 : kind.pauses.front().thread;
   for (const Pause& pause : kind.pauses)
     if (pause.thread != thread) thread = 0;
   const std::string who = thread ? thread_label(model, thread) : "the program";
@@ -189,7 +190,7 @@ Finding finding_of(const Model& model, const PauseKind& kind, Severity severity)
   finding.evidence = evidence_of(model, kind);
   for (const StackWeight& weight : kind.stacks) {
     if (finding.stacks.size() == 2) break;
-    const bool cpu = kind.sampled || kind.cause == PauseCause::mass_free || kind.cause == PauseCause::page_faults;
+    const bool cpu = kind.sampled || kind.cause == PauseCause::stop_the_world || kind.cause == PauseCause::mass_free || kind.cause == PauseCause::page_faults;
     finding.stacks.push_back({cpu ? "cpu" : "blocked", static_cast<double>(weight.ns) * 1e-9, "seconds", model.symbols->stack(weight.stack)});
   }
   if (!kind.stacks.empty()) {

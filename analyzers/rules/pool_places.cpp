@@ -16,6 +16,7 @@ constexpr double kOfItsLife = 0.1;       // likewise
 constexpr double kMostOfBusy = 0.5;
 constexpr double kFewOfTasks = 0.5;      // that wait at the place
 constexpr double kSentByItself = 0.2;    // of its tasks
+constexpr double kOnlyByItself = 0.9;    // likewise: no work comes from outside
 constexpr double kCpusTaken = 0.85;
 constexpr double kLittleTime = 0.5;      // of busy time: standing still is not what the tasks do
 
@@ -72,7 +73,8 @@ PoolTrouble trouble_of(const Model& model, const Pool& pool) {
   if (needs_itself && waiting_for_threads(pool) >= kMostOfBusy * pool.busy) return PoolTrouble::own_tasks;
   if (pool.blocked_on(WaitCause::lock) >= kMostOfBusy * pool.busy) return PoolTrouble::locks;
   if (pool.blocked() < kMostOfBusy * pool.busy && are_cpus_taken(model, pool)) return PoolTrouble::cpus;
-  return few_wait(model, pool) ? PoolTrouble::few_tasks : PoolTrouble::size;
+  if (few_wait(model, pool)) return PoolTrouble::few_tasks;
+  return pool.own_tasks >= kOnlyByItself * pool.tasks && pool.tasks > 0 ? PoolTrouble::turns : PoolTrouble::size;
 }
 
 double hangs_since(const Model& model, const Pool& pool) {

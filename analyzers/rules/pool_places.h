@@ -16,6 +16,7 @@ enum class PoolTrouble {
   few_tasks,  // a few of the tasks wait for long, and keep the others from running
   locks,      // its tasks wait for a lock, each for the others
   cpus,       // its tasks use all the CPUs that there are
+  turns,      // its members wake each other, and hardly anybody else does: they take turns, for which no number of threads is too small
   size,       // its tasks wait for something else, or leave CPUs idle: more threads would take more of them
 };
 

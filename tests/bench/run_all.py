@@ -3,7 +3,7 @@
 """Runs the benchmarks and writes their tables into docs/performance.md (each between its marks) and, on request, all figures as JSON.
 
 usage: tests/bench/run_all.py [--build DIR] [--only NAME,...] [--pairs N] [--size SECONDS] [--json FILE] [--write] [--short]
-       names: cpu_overhead, startup, stacks_complete, memory_and_dump, guest_cost, io_cost, lock_cost, parts, alloc_cost
+       names: cpu_overhead, startup, stacks_complete, memory_and_dump, guest_cost, io_cost, lock_cost, sentinel_cost, parts, alloc_cost
 Without --write the tables go to stdout. Exit status 1 when a benchmark fails to run; a limit that is not met is told, not failed.
 """
 import argparse
@@ -21,7 +21,7 @@ sys.path[:0] = [HERE, os.path.join(ROOT, "tests", "support")]
 import page  # noqa: E402
 
 TITLES = {"cpu_overhead": "CPU time", "startup": "Start and end", "stacks_complete": "Stacks complete to the thread's root",
-          "memory_and_dump": "Memory and dump", "guest_cost": "Being a guest", "io_cost": "Waiting and I/O", "lock_cost": "Locks",
+          "memory_and_dump": "Memory and dump", "guest_cost": "Being a guest", "io_cost": "Waiting and I/O", "lock_cost": "Locks", "sentinel_cost": "The agent's thread",
           "parts": "Single parts", "alloc_cost": "Allocations"}
 
 
@@ -74,6 +74,8 @@ def run_one(name, chosen):
         rows = module.measure(max(2, chosen.pairs // 2), chosen.size)
     elif name == "startup":
         rows = module.measure(3 if chosen.short else 10 * chosen.pairs)
+    elif name == "sentinel_cost":
+        rows = module.measure(0.5 if chosen.short else 10)
     elif name in ("guest_cost", "io_cost", "lock_cost", "alloc_cost"):
         rows = module.measure(2 if chosen.short else chosen.pairs, 0.02 if chosen.short else 1)
     else:

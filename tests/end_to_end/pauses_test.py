@@ -132,8 +132,8 @@ class PausesTest(Scratch):
         data = report(dump)
         row = pauses_of(data, "stop-the-world")
         self.assertIsNotNone(row, (own, data["pauses"]))
-        self.assertGreaterEqual(row["count"], int(own["count"]) - 1)  # the last one may find the others gone
-        self.assertAlmostEqual(row["longest_seconds"], 0.07, delta=0.025)  # looked at each 20 ms
+        self.assertGreaterEqual(row["count"], int(own["count"]) - 2)  # the first comes before it is known that the program is busy
+        self.assertAlmostEqual(row["total_seconds"] / row["count"], float(own["seconds"]) / int(own["count"]), delta=0.02)  # looked at each 20 ms
         self.assertTrue(any("collect" in frame["function"] for frame in row["frames"]), row["frames"])
 
     def test_quota(self):
@@ -169,17 +169,15 @@ class PausesTest(Scratch):
                 self.assertEqual([row["cause"] for row in data["pauses"] if row["cause"] not in ("cpu-starvation", "unknown")], [])
 
     def test_the_sentinel_rests_while_the_program_does(self):
-        """Its thread gives its CPU away four times a second and no more, once the program is idle."""
-        for kind, most in (("idle", 8),):
-            dump = self.path(self.fresh_name())
-            with subprocess.Popen([program("stands_still"), kind], env=preload_environment(dump), cwd=self.folder, stdout=subprocess.DEVNULL) as child:
-                time.sleep(1)
-                before = self.switches_of_agent(child.pid)
-                begun = time.monotonic()
-                time.sleep(1.5)
-                after, seconds = self.switches_of_agent(child.pid), time.monotonic() - begun
-                self.assertEqual(child.wait(timeout=30), 0)
-            self.assertLess((after - before) / seconds, most)
+        """Its thread wakes a few times a second, once the program is idle."""
+        most = 12  # four ticks, and what detail windows take
+        with subprocess.Popen([program("stands_still"), "idle"], env=preload_environment(self.path(self.fresh_name())), cwd=self.folder, stdout=subprocess.DEVNULL) as child:
+            time.sleep(1)
+            before, begun = self.switches_of_agent(child.pid), time.monotonic()
+            time.sleep(1.5)
+            after, seconds = self.switches_of_agent(child.pid), time.monotonic() - begun
+            self.assertEqual(child.wait(timeout=30), 0)
+        self.assertLess((after - before) / seconds, most)
 
     def switches_of_agent(self, pid):
         for task in os.listdir(f"/proc/{pid}/task"):

@@ -161,6 +161,11 @@ TEST(PoolSaturated, TheThresholdIsTheUsers) {
   EXPECT_EQ(pool_saturated(*model).findings.size(), 1u);
 }
 
+TEST(PoolSaturated, ThreadsThatWakeEachOtherOnlyTakeTurns) {
+  EXPECT_EQ(names_of(*model_with({.from_members = 1})), "");
+  EXPECT_THAT(names_of(*model_with({.from_members = 0.5})), HasSubstr("all busy"));
+}
+
 TEST(PoolBlockingTask, AFewTasksKeepTheOthersWaiting) {
   const auto model = model_with({.threads = 4, .waiting_tasks = 80});
   const auto result = pool_blocking_task(*model);

@@ -104,19 +104,20 @@ class Runtime {
     --standing_;
   }
   [[gnu::noinline]] void collect() {
-    for (const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(70); std::chrono::steady_clock::now() < end;) ++looked_at_;
+    for (int pass = 0; pass < 15; ++pass)
+      for (std::size_t at = 0; at < heap_.size(); ++at) heap_[at] = heap_[at] * 2654435761u + heap_[at / 2];
   }
 
   std::mutex mutex_;
   std::condition_variable changed_;
   int threads_, standing_ = 0;
   bool stopping_ = false;
-  unsigned looked_at_ = 0;
+  std::vector<unsigned> heap_ = std::vector<unsigned>(std::size_t{8} << 20);
 };
 
 void stop_the_world(Tally& tally) {
   constexpr int kMutators = 4;
-  constexpr unsigned kRounds = 1'200, kEachRounds = 200;
+  constexpr unsigned kRounds = 4'000, kEachRounds = 400;
   Runtime runtime(kMutators);
   std::vector<std::thread> mutators;
   for (int i = 0; i < kMutators; ++i)
