@@ -39,7 +39,7 @@ void PauseSentinel::begin(const SystemSampler& system, const capture::ThreadTabl
   count_ = world_count_ = 0;
   slice_ns_ = kSliceNs;  // until the first tick knows more
   last_tick_ns_ = capture::monotonic_ns();
-  steal_read_ns_ = last_tick_ns_;
+  read_ns_ = last_tick_ns_;
   before_ = counters();
   before_.steal_ns = system.steal_ns();
   program_cpu_ns_ = before_.process_cpu_ns;
@@ -73,7 +73,7 @@ void PauseSentinel::woke(std::uint64_t due_ns, std::uint64_t now_ns) {
     pause.steal_ns = steal - before_.steal_ns;
     before_ = now;
     before_.steal_ns = steal;
-    steal_read_ns_ = now_ns;
+    read_ns_ = now_ns;
   }
   if (slice_ns_ && world_count_ < kSeen && world_.look(begun_ns_, now_ns, worlds_[world_count_])) ++world_count_;
 }
@@ -84,8 +84,10 @@ void PauseSentinel::tick(std::uint64_t now_ns, std::uint64_t agent_cpu_ns) {
   slice_ns_ = used * kBusyPart >= passed ? kSliceNs : used * kActivePart >= passed ? kLongSliceNs : 0;
   program_cpu_ns_ = program;
   last_tick_ns_ = now_ns;
+  const bool second = now_ns - read_ns_ >= kSecondNs;
+  if (!busy() && !second) return;  // each costs a few reads of files
   before_ = counters();
-  if (now_ns - steal_read_ns_ >= kSecondNs) before_.steal_ns = system_->steal_ns(), steal_read_ns_ = now_ns;
+  if (second) before_.steal_ns = system_->steal_ns(), read_ns_ = now_ns;
 }
 
 void PauseSentinel::write(DumpFile& dump, Detail& detail) {

@@ -40,9 +40,9 @@ class PauseSentinel {
   const SystemSampler* system_ = nullptr;
   std::uint64_t session_start_ns_ = 0;
   std::uint64_t slice_ns_ = kSliceNs;  // 0: the program is idle
-  std::uint64_t last_tick_ns_ = 0, program_cpu_ns_ = 0, steal_read_ns_ = 0;
+  std::uint64_t last_tick_ns_ = 0, program_cpu_ns_ = 0, read_ns_ = 0;
   std::uint64_t begun_ns_ = 0, process_cpu_ns_ = 0, switches_ = 0;  // when the sleep began
-  Counters before_{};                                // at the last tick
+  Counters before_{};                                // at the last tick, while the program is idle at the last second
   trace::PauseSeen seen_[kSeen];
   std::uint32_t count_ = 0;
   StoppedWorld world_;

@@ -18,7 +18,7 @@ PROGRAMS = (  # what, command, limit
     ("python3, 8 threads at work", ["/usr/bin/python3", "-c", LOOP + "for _ in range(8): threading.Thread(target=work, daemon=True).start()\nwork()"], BUSY),
     ("8 threads that compute", [program("steady_progress"), "8", "60"], BUSY),
     ("node, busy", ["/usr/bin/node", "-e", "const end = Date.now() + 60000; let s = []; while (Date.now() < end) { s.push({a: s.length}); if (s.length > 100000) s = []; }"], BUSY),
-    ("redis, idle", ["redis-server", "--port", "0", "--save", ""], IDLE),
+    ("redis, idle", ["redis-server", "--port", "0", "--unixsocket", "redis.sock", "--save", ""], IDLE),
     ("python3, two threads asleep", ["/usr/bin/python3", "-c", "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()\ntime.sleep(60)"], IDLE),
 )
 
