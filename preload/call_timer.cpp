@@ -166,7 +166,7 @@ void opened(int fd, EndpointId endpoint) {
 }
 
 void closing(int fd) {
-  if (!capture::recording()) return;
+  if (!noticing()) return;
   if (const Descriptor* descriptor = session.descriptors.at(fd))
     if (Endpoint* entry = session.endpoints.at(descriptor->endpoint.load(std::memory_order_relaxed))) entry->turns.closed.fetch_add(1, std::memory_order_relaxed);
   session.descriptors.forget(fd);

@@ -35,7 +35,7 @@ EndpointId note_opened(int fd, const char* path, int flags) {
 
 EndpointId known_file(const char* path) {
   const auto& session = tailback::engine::session;
-  const bool named = path && path[0] == '/' && tailback::capture::recording();
+  const bool named = path && path[0] == '/' && preload::noticing();
   return named ? session.endpoints.find(trace::EndpointKind::file, path, static_cast<std::uint32_t>(strlen(path))) : 0;
 }
 
@@ -114,12 +114,12 @@ TAILBACK_HOOK int close(int fd) {
 
 TAILBACK_HOOK int close_range(unsigned first, unsigned last, int flags) {
   constexpr int kOnlyCloseOnExec = 1 << 2;  // CLOSE_RANGE_CLOEXEC
-  if (tailback::capture::recording() && !(flags & kOnlyCloseOnExec)) tailback::engine::session.descriptors.forget_range(first, last);
+  if (preload::noticing() && !(flags & kOnlyCloseOnExec)) tailback::engine::session.descriptors.forget_range(first, last);
   return TAILBACK_REAL(close_range)(first, last, flags);
 }
 
 TAILBACK_HOOK void closefrom(int first) {
-  if (tailback::capture::recording() && first >= 0) tailback::engine::session.descriptors.forget_range(static_cast<unsigned>(first), ~0u);
+  if (preload::noticing() && first >= 0) tailback::engine::session.descriptors.forget_range(static_cast<unsigned>(first), ~0u);
   TAILBACK_REAL(closefrom)(first);
 }
 

@@ -40,9 +40,10 @@ double cpu_of_task(const Pool& pool) { return pool.tasks > 0 ? pool.running / po
 
 }  // namespace
 
+// What waits in the queue of one thread, no other one takes.
 PoolQueue queue_with(const Pool& pool, double threads, double free_cpus) {
   PoolQueue queue;
-  if (!pool.counts_tasks() || pool.service() <= 0) return queue;
+  if (!pool.counts_tasks() || pool.service() <= 0 || pool.own_queues) return queue;
   const std::vector<Inflow> inflows = inflows_of(pool);
   double rate = threads / pool.service();
   if (const double cpu = cpu_of_task(pool); cpu > 0) rate = std::min(rate, free_cpus / cpu);

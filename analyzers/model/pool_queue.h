@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The queue in front of a pool, and what it would be with another number of threads: the tasks that came, second by second, as a fluid
-// through the pool (queueing.h), under the CPUs that there are. Where tasks cannot be counted, nothing is said of queues.
+// through the pool (queueing.h), under the CPUs that there are. Where tasks cannot be counted, or each thread has a queue of its own, nothing is said of queues.
 #pragma once
 #include <string>
 

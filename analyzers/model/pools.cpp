@@ -199,6 +199,7 @@ class PoolFinder {
     const auto is_member = [&](ThreadId thread) { return member_of(pool, thread) != nullptr; };
     for (const CallRow& row : recording_.calls.rows) {
       if (!pool.queues.contains(row.key.object)) continue;
+      if (waits_for_work(recording_, row.key)) pool.waits += static_cast<double>(row.counts.calls);
       const bool brings = by_reading ? row.key.call == pool.idle_call && is_member(row.key.thread) : is_wake(row.key.call);
       if (!brings) continue;
       const double tasks = static_cast<double>(row.counts.calls - (by_reading ? row.counts.empty + row.counts.errors : 0));
@@ -335,9 +336,10 @@ double Pool::blocked_on(WaitCause cause) const {
   return sum;
 }
 
+// Who is signalled while it waits wakes up, once: far more signals than waits say how something grows, like the input of one task.
 bool Pool::counts_tasks() const {
-  constexpr double kFewest = 5;
-  if (tasks < kFewest) return false;
+  constexpr double kFewest = 5, kSignalsOfAWait = 4, kChance = 50;
+  if (tasks < kFewest || tasks - unheard > kSignalsOfAWait * waits + kChance) return false;
   return utilization() < 0.5 || unheard >= std::max(kFewest, kDrizzle * tasks) || trace::works_on_endpoint(trace::group_of(idle_call));
 }
 

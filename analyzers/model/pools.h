@@ -47,6 +47,7 @@ struct Pool {
   double alive = 0, busy = 0, running = 0, runnable = 0;  // thread seconds
   double tasks = 0;                     // brought
   double unheard = 0;                   // of them, when nobody waited
+  double waits = 0;                     // for any of the queues
   double own_tasks = 0, own_unheard = 0;  // of either, brought by members
   double begin = 0, end = 0;            // seconds, from the first member's start to the last one's end
   double last_task = 0;                 // seconds, when the last one came

@@ -84,6 +84,13 @@ TEST(Pools, TheWaitNearestToTheRootIsTheOneForWork) {
   EXPECT_GT(model->pools.all[0].utilization(), 0.95);
 }
 
+TEST(Pools, FarMoreSignalsThanWaitsCountNoTasks) {
+  const auto model = model_with({.tasks = 4000, .unheard = 2000});
+  ASSERT_EQ(model->pools.all.size(), 1u);
+  EXPECT_FALSE(model->pools.all[0].counts_tasks());
+  EXPECT_FALSE(queue_of(model->pools.all[0]).known);
+}
+
 TEST(Pools, ThreadsThatWaitOnceToBeginAreNone) {
   TraceBuilder builder(4);
   const auto gate = builder.stack({"run_part", "wait_for_start"});
