@@ -67,8 +67,7 @@ bool is_disk_call(const Recording& recording, const CallKey& key) {
 void PauseFinder::find_turns() {
   std::map<ThreadId, double> waited;
   for (const CallSite& site : waits_.sites) {
-    const bool collecting = site.stack < collectors_.size() && collectors_[site.stack].runtime != Runtime::none;
-    if (site.key.thread && !collecting && waits_for_requests(recording_, site.key)) waited[site.key.thread] += site.calls;
+    if (site.key.thread && collector_at(site.stack) == Runtime::none && waits_for_requests(recording_, site.key)) waited[site.key.thread] += site.calls;
   }
   const std::map<ThreadId, double> long_ones = long_turns();
   for (const auto& [thread, turns] : waited) {
@@ -136,7 +135,7 @@ void PauseFinder::stretches() {
 
 bool PauseFinder::holds_up(const BusyStretchRow& row) const {
   const double begin = seconds_of(row.begin), end = seconds_of(row.end);
-  return beyond_usual(row.thread, end - begin) && in_service(row.thread, begin, end) && row.last_stack < collectors_.size() && collectors_[row.last_stack].runtime == Runtime::none;
+  return beyond_usual(row.thread, end - begin) && in_service(row.thread, begin, end) && row.last_stack < collectors_.size() && collector_at(row.last_stack) == Runtime::none;
 }
 
 void PauseFinder::add_stretch(const BusyStretchRow& row) {

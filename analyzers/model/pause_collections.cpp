@@ -9,6 +9,8 @@ namespace tailback::analyzers {
 
 namespace {
 
+constexpr double kToldOver = 0.5;          // seconds that the sums of calls are told over
+constexpr std::uint64_t kMostInOne = 100;  // waits of one kind in that time
 constexpr std::size_t kFewestWorlds = 3;
 constexpr double kMostWorlds = 0.6;        // of the stops in which the same function ran
 constexpr double kOnlyThen = 1.3;          // times the length of all stops: the function hardly runs otherwise
@@ -16,25 +18,53 @@ constexpr double kOnlyThen = 1.3;          // times the length of all stops: the
 }  // namespace
 
 // ---- collectors ----
-// All their time by the samples; the single collections by the stretches in which nothing else ran.
+// All their time by the samples and by the waits inside them, for helpers; the single collections by the stretches in which nothing else
+// ran, and where the helpers do all the work, by the long ones of these waits.
 void PauseFinder::collections() {
   for (const StackWeight& weight : cpu_.stacks) {
-    if (weight.stack >= collectors_.size()) continue;
-    const CollectorNode& collector = collectors_[weight.stack];
-    if (collector.runtime == Runtime::none) continue;
-    PauseKind& kind = of_collector(collector.runtime);
+    const Runtime runtime = collector_at(weight.stack);
+    if (runtime == Runtime::none) continue;
+    PauseKind& kind = of_collector(runtime);
     kind.sampled = true;
     kind.seconds += seconds_of(weight.ns);
     kind.samples += weight.samples;
     kind.stacks.push_back(weight);
   }
+  for (const CallSite& site : waits_.sites)
+    if (const Runtime runtime = collector_at(site.stack); runtime != Runtime::none) of_collector(runtime).waited += site.blocked_seconds;
   for (const BusyStretchRow* row : longest_first([&](const BusyStretchRow& row) { return is_collection(row); })) {
     const double begin = seconds_of(row->begin), seconds = seconds_of(row->end - row->begin);
-    if (overlaps_pause(row->thread, begin, begin + seconds)) continue;
-    PauseKind& kind = of_collector(collectors_[row->last_stack].runtime);
-    add(kind, {begin, seconds, row->thread, row->last_stack, 0});
-    kind.seconds += std::max(0.0, seconds - seconds_of(row->weight_ns));  // it waited for its helpers, or for a CPU
-    kind.answering = kind.answering || answers(row->thread);
+    if (!overlaps_pause(row->thread, begin, begin + seconds)) add_collection(row->thread, begin, seconds, row->last_stack);
+  }
+  add_waits_in_collectors();
+}
+
+Runtime PauseFinder::collector_at(StackId stack) const { return stack < collectors_.size() ? collectors_[stack].runtime : Runtime::none; }
+
+void PauseFinder::add_collection(ThreadId thread, double begin, double seconds, StackId stack) {
+  PauseKind& kind = of_collector(collector_at(stack));
+  add(kind, {begin, seconds, thread, stack, 0});
+  kind.answering = kind.answering || answers(thread);
+}
+
+// What is known of them is half a second's sum: put one behind the other, up to its end.
+void PauseFinder::add_waits_in_collectors() {
+  std::map<std::pair<ThreadId, std::uint64_t>, std::vector<const LongCallsRow*>> rows;
+  for (const LongCallsRow& row : recording_.pauses.long_calls)
+    if (collector_at(row.stack) != Runtime::none) rows[{row.key.thread, row.end_ns}].push_back(&row);
+  for (const auto& [where, waits] : rows) {
+    const ThreadId thread = where.first;
+    double end = seconds_of(where.second);
+    if (overlaps_pause(thread, end - kToldOver, end)) continue;  // by stretches, which know better when
+    for (const LongCallsRow* row : waits) {
+      const double longest = seconds_of(row->longest_ns), others = row->calls > 1 ? seconds_of(row->ns - std::min(row->ns, row->longest_ns)) / static_cast<double>(row->calls - 1) : 0;
+      for (std::uint64_t i = 0; i < std::min<std::uint64_t>(row->calls, kMostInOne); ++i) {
+        const double seconds = i == 0 ? longest : others;
+        if (seconds < kShortest) break;
+        end -= seconds;
+        add_collection(thread, std::max(0.0, end), seconds, row->stack);
+      }
+    }
   }
 }
 
@@ -42,9 +72,8 @@ PauseKind& PauseFinder::of_collector(Runtime runtime) { return kind(runtime == R
 
 // The stretch is one collection: it begins within it, and all its samples lie below the place that called the collector.
 bool PauseFinder::is_collection(const BusyStretchRow& row) const {
-  if (row.last_stack >= collectors_.size()) return false;
+  if (collector_at(row.last_stack) == Runtime::none) return false;
   const CollectorNode& collector = collectors_[row.last_stack];
-  if (collector.runtime == Runtime::none) return false;
   const StackId caller = recording_.nodes[collector.root].parent;
   return is_within(collector.root, row.outermost) && (caller == 0 || is_within(row.stack, caller));
 }

@@ -46,6 +46,9 @@ class PauseFinder {
   // pause_collections.cpp
   void collections();
   PauseKind& of_collector(Runtime runtime);
+  Runtime collector_at(StackId stack) const;  // that a stack ends inside of
+  void add_collection(ThreadId thread, double begin, double seconds, StackId stack);
+  void add_waits_in_collectors();
   bool is_collection(const BusyStretchRow& row) const;
   bool is_within(StackId node, StackId ancestor) const;
   void stopped_worlds();

@@ -88,7 +88,8 @@ void PauseFinder::finish(PauseKind& kind) {
   if (!kind.sampled && kind.seconds <= 0)
     for (const Pause& pause : kind.pauses) kind.seconds += pause.seconds;
   if (kind.cause == PauseCause::throttled && kind.pauses.size() > kind.count) kind.count = static_cast<double>(kind.pauses.size());
-  if (!kind.sampled) gather_stacks(kind);
+  kind.seconds += kind.waited;
+  if (!kind.sampled || kind.waited > kind.seconds / 2) gather_stacks(kind);
   std::stable_sort(kind.stacks.begin(), kind.stacks.end(), [](const StackWeight& a, const StackWeight& b) { return a.ns > b.ns; });
   if (kind.stacks.size() > kMostStacks) kind.stacks.resize(kMostStacks);
   if (kind.seconds > 0) out_.kinds.push_back(std::move(kind));

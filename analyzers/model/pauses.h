@@ -33,7 +33,8 @@ struct PauseKind {
   std::vector<Pause> pauses;        // those known singly, in order of time
   double count = 0;                 // of all; 0: not known, the single ones are too short to be seen
   double seconds = 0;               // total; of a collector also the short ones
-  bool sampled = false;             // seconds are an estimate from `samples`
+  bool sampled = false;             // seconds are an estimate from `samples`, but for those in `waited`
+  double waited = 0;                // of a collector: for helpers of its own
   std::uint64_t samples = 0;
   bool answering = false;           // they held up threads that answer
   std::vector<StackWeight> stacks;  // where the time went, most first

@@ -29,7 +29,7 @@ bool holds_all_up(PauseCause cause) {
 
 Severity severity_of(const Model& model, const PauseKind& kind) {
   const double part = part_of(model, kind), longest = kind.longest();
-  if (kind.sampled && static_cast<double>(kind.samples) < kFewestSamplesOfCollector) return Severity::info;
+  if (kind.sampled && 2 * kind.waited < kind.seconds && static_cast<double>(kind.samples) < kFewestSamplesOfCollector) return Severity::info;
   if (!kind.answering && !holds_all_up(kind.cause)) return part >= kBatchHigh ? Severity::high : part >= kBatchMedium ? Severity::medium : part >= kBatchLow ? Severity::low : Severity::info;
   Severity severity = part >= kPartHigh ? Severity::high : part >= kPartMedium ? Severity::medium : part >= kPartLow ? Severity::low : Severity::info;
   if (kind.cause == PauseCause::cpu_starvation || kind.cause == PauseCause::unknown) return std::min(severity, Severity::low);  // the machine's doing
@@ -83,6 +83,8 @@ std::vector<std::string> advice_for(const Model& model, const PauseKind& kind) {
                 "allocate blocks without pointers by GC_malloc_atomic, which are not looked through; mark in parallel (GC_MARKERS) or incrementally (GC_enable_incremental)"};
       if (kind.runtime == Runtime::v8)
         return {"give the young generation room: node --max-semi-space-size=64 makes scavenges rarer and promotes less", "allocate less in the hot path: reuse objects and buffers, avoid intermediate arrays"};
+      if (kind.runtime == Runtime::hotspot)
+        return {"give the heap room, so that it collects more rarely: -Xmx and -Xms alike, -Xlog:gc shows how full it is", "collect beside the program: -XX:+UseZGC or -XX:+UseShenandoahGC; with G1 -XX:MaxGCPauseMillis"};
       if (kind.runtime == Runtime::none) return {"do that work in small pieces between the others' work, or beside them on data that they have handed over", "let each thread look after data of its own, so that none has to wait for the others"};
       return {"give the collector more memory, so that it collects more rarely", "allocate less in the hot path, and keep fewer objects alive"};
     case PauseCause::mass_free:
@@ -190,7 +192,7 @@ Finding finding_of(const Model& model, const PauseKind& kind, Severity severity)
   finding.evidence = evidence_of(model, kind);
   for (const StackWeight& weight : kind.stacks) {
     if (finding.stacks.size() == 2) break;
-    const bool cpu = kind.sampled || kind.cause == PauseCause::stop_the_world || kind.cause == PauseCause::mass_free || kind.cause == PauseCause::page_faults;
+    const bool cpu = (kind.sampled && 2 * kind.waited <= kind.seconds) || kind.cause == PauseCause::stop_the_world || kind.cause == PauseCause::mass_free || kind.cause == PauseCause::page_faults;
     finding.stacks.push_back({cpu ? "cpu" : "blocked", static_cast<double>(weight.ns) * 1e-9, "seconds", model.symbols->stack(weight.stack)});
   }
   if (!kind.stacks.empty()) {

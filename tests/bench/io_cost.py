@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a recording adds to calls that may wait, and what servers lose by it: alternated pairs. Limits: 20 ns on a wrapped call that
-does not block, 300 ns on one that does; throughput of redis-server and nginx 0.98 of bare, 99th percentile of their times 1.03. The
+does not block, 300 ns on one that does; throughput of redis-server, nginx and memcached 0.98 of bare, 99th percentile of their times 1.03. The
 tracers of system calls, where installed, in the same table: their rows are of few pairs, as they take so long."""
 import os
 import re

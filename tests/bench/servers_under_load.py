@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""redis-server and nginx on loopback with the load programs of their trades: requests a second and the 99th percentile of their times.
+"""redis-server, nginx and memcached on loopback under load: requests a second and the 99th percentile of their times.
 Servers are told to end and waited for; what does not end is killed by its id."""
 import csv
 import os
@@ -13,7 +13,7 @@ import ways
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [os.path.join(HERE, "..", "support"), os.path.join(HERE, "..", "compatibility")]
 import servers  # noqa: E402
-from recording import UNPACKED, clean_environment, find_program, run, wait  # noqa: E402
+from recording import BUILD, clean_environment, find_program, run, wait  # noqa: E402
 
 UNITS_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 
@@ -75,7 +75,25 @@ class Nginx:
             os.kill(int(source.read()), signal.SIGQUIT)
 
 
-LOADS = [Redis(1), Redis(16), Nginx()]
+class Memcached:
+    name, needs = "memcached, 4 threads", ["memcached"]
+
+    def command(self, folder, port):
+        return [find_program("memcached"), "-u", "root", "-l", "127.0.0.1", "-p", str(port), "-t", "4", "-m", "64"]
+
+    def load(self, port, share):
+        client = os.path.join(BUILD, "tests", "bench", "memcached_load")
+        done = run([client, str(port), "16", str(max(2000, int(150000 * share)))], timeout=300)
+        if done.status != 0:
+            raise RuntimeError(f"memcached_load ended with {done.status}: {done.stderr.decode()}")
+        words = done.stdout.split()
+        return Seen(float(words[1]), float(words[3]))
+
+    def end(self, process, port, folder):
+        process.send_signal(signal.SIGTERM)
+
+
+LOADS = [Redis(1), Redis(16), Nginx(), Memcached()]
 
 
 def missing(load):

@@ -28,6 +28,21 @@ COLLECT_IN_NODE = """
 const keep = []; const end = Date.now() + 3000; let i = 0;
 while (Date.now() < end) { keep.push({a: i, b: [i, i + 1], c: "x" + i}); if (keep.length > 2000000) keep.splice(0, 1000000); i++; }
 """
+COLLECT_IN_JAVA = """
+import java.util.*;
+public class Collect {
+  public static void main(String[] arguments) {
+    List<Object> keep = new ArrayList<>();
+    for (long end = System.currentTimeMillis() + 4000; System.currentTimeMillis() < end;) {
+      for (int i = 0; i < 1000; i++) keep.add(new Object[]{new byte[100], Integer.valueOf(i)});
+      if (keep.size() > 600000) keep.subList(0, 300000).clear();
+    }
+    long ms = 0;
+    for (var one : java.lang.management.ManagementFactory.getGarbageCollectorMXBeans()) ms += one.getCollectionTime();
+    System.out.println(ms);
+  }
+}
+"""
 QUOTA_GROUPS = "/sys/fs/cgroup/cpu"
 
 
@@ -104,6 +119,22 @@ class PausesTest(Scratch):
         row = pauses_of(report(dump), "gc")
         self.assertIsNotNone(row)
         self.assertEqual(row["runtime"], "V8")
+
+    def test_collections_of_java(self):
+        """With one thread that collects, and with several that the one waits for."""
+        java = shutil.which("java")
+        if java is None or shutil.which("javac") is None:
+            self.skipTest("no JDK")
+        with open(self.path("Collect.java"), "w", encoding="ascii") as source:
+            source.write(COLLECT_IN_JAVA)
+        for collector in ("Serial", "Parallel", "G1"):
+            with self.subTest(collector=collector):
+                done, dump = self.record([java, f"-XX:+Use{collector}GC", "-Xmx300m", self.path("Collect.java")])
+                row = pauses_of(report(dump), "stop-the-world")
+                self.assertIsNotNone(row)
+                self.assertEqual(row["runtime"], "HotSpot")
+                own = float(done.stdout) * 1e-3
+                self.assertAlmostEqual(row["total_seconds"], own, delta=max(0.25 * own, 0.1))
 
     def planted(self, kind, cause):
         done, dump = self.record([program("stands_still"), kind])

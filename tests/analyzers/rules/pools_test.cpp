@@ -159,6 +159,10 @@ TEST(PoolSaturated, WithoutWordOfTasksItIsAGuess) {
   EXPECT_THAT(result.findings[0].gain.how, HasSubstr("tells nobody of work"));
 }
 
+TEST(PoolSaturated, NothingIsGuessedOfThreadsThatWaitForThreads) {
+  EXPECT_EQ(names_of(*model_with({.tasks = 0, .unheard = 0, .waits_in = Call::sem_wait})), "");
+}
+
 TEST(PoolSaturated, TheThresholdIsTheUsers) {
   TraceBuilder builder(4);
   add_pool(builder, {.idle = 0.3, .waits = 0.68});
