@@ -169,24 +169,26 @@ std::uint32_t LockOrders::count() const {
 
 // No two threads note the same entry: the thread is part of the key.
 void LockOrders::note(ThreadBlock& thread, const HeldLock& held, const HeldLock& taken) {
-  const std::uint64_t now = tick_clock.monotonic_at(tick_clock.now());
-  auto slot = static_cast<std::uint32_t>((pair_hash(held.object, taken.object) ^ thread.id * 0x9e3779b97f4a7c15u) >> 40) % kSlots;
+  const std::uint64_t hash = pair_hash(held.object, taken.object) ^ thread.id * 0x9e3779b97f4a7c15u;
+  const auto tag = static_cast<std::uint32_t>(hash >> 12) & ~kIndexMask;
+  auto slot = static_cast<std::uint32_t>(hash >> 40) % kSlots;
   for (;; slot = (slot + 1) % kSlots) {
-    const std::uint32_t index = slots_[slot].load(std::memory_order_acquire);
-    if (index == 0) break;
-    LockOrder& known = orders_[index - 1];
+    const std::uint32_t entry = slots_[slot].load(std::memory_order_acquire);
+    if (entry == 0) break;
+    if ((entry & ~kIndexMask) != tag) continue;
+    LockOrder& known = orders_[(entry & kIndexMask) - 1];
     if (known.held != held.object || known.taken != taken.object || known.thread != thread.id) continue;
     for (std::uint64_t& gate : known.gates) {
       bool still = false;
       for (std::uint32_t i = 0; i < thread.locks.count; ++i) still |= thread.locks.held[i].object == gate;
       if (!still) gate = 0;
     }
-    known.last_ns.store(now, std::memory_order_release);
+    known.last_ns.store(tick_clock.monotonic_at(tick_clock.now()), std::memory_order_release);
     return;
   }
   const std::uint32_t index = used_.load(std::memory_order_relaxed) < kMost ? used_.fetch_add(1, std::memory_order_acq_rel) : kMost;
-  if (index >= kMost) {
-    lost_.fetch_add(1, std::memory_order_relaxed);
+  if (index >= kMost) {  // a program with a lock for each object comes here all the time: its threads must not meet at a counter
+    if (!noted_lately(thread.locks, 0, 0)) lost_.fetch_add(1, std::memory_order_relaxed);
     return;
   }
   LockOrder& order = orders_[index];
@@ -197,11 +199,11 @@ void LockOrders::note(ThreadBlock& thread, const HeldLock& held, const HeldLock&
   std::uint32_t gates = 0;
   for (std::uint32_t i = 0; i < thread.locks.count && gates < 3; ++i)
     if (thread.locks.held[i].object != held.object) order.gates[gates++] = thread.locks.held[i].object;
-  order.first_ns = now;
-  order.last_ns.store(now, std::memory_order_relaxed);
+  order.first_ns = tick_clock.monotonic_at(tick_clock.now());
+  order.last_ns.store(order.first_ns, std::memory_order_relaxed);
   order.complete.store(1, std::memory_order_release);
   std::uint32_t free = 0;
-  while (!slots_[slot].compare_exchange_strong(free, index + 1, std::memory_order_acq_rel)) slot = (slot + 1) % kSlots, free = 0;
+  while (!slots_[slot].compare_exchange_strong(free, tag | (index + 1), std::memory_order_acq_rel)) slot = (slot + 1) % kSlots, free = 0;
 }
 
 }  // namespace tailback::capture

@@ -129,7 +129,7 @@ struct LockOrder {
 
 class LockOrders {
  public:
-  static constexpr std::uint32_t kMost = 2048;
+  static constexpr std::uint32_t kMost = 2048;  // less than kSlots: an index and an empty slot have room
 
   bool init();        // reserves memory; without it nothing is noted
   void after_fork();  // in the child, where the memory is wiped
@@ -137,12 +137,13 @@ class LockOrders {
   void note(ThreadBlock& thread, const HeldLock& held, const HeldLock& taken);
   std::uint32_t count() const;
   LockOrder& at(std::uint32_t index) { return orders_[index]; }
+  // Threads that met pairs for which there was no room, one for each epoch of half a second.
   std::uint64_t lost() const { return lost_.load(std::memory_order_relaxed); }
 
  private:
-  static constexpr std::uint32_t kSlots = 2 * kMost;
+  static constexpr std::uint32_t kSlots = 2 * kMost, kIndexMask = kSlots - 1;
   LockOrder* orders_ = nullptr;
-  std::atomic<std::uint32_t>* slots_ = nullptr;  // index + 1
+  std::atomic<std::uint32_t>* slots_ = nullptr;  // index + 1, in the upper bits some of the hash: others' entries need not be looked at
   std::atomic<std::uint32_t> used_{0};
   std::atomic<std::uint64_t> lost_{0};
 };
