@@ -29,7 +29,11 @@ constexpr int kKeys = 10'000;
 }
 
 void send_all(int fd, const std::string& text) {
-  if (write(fd, text.data(), text.size()) != static_cast<ssize_t>(text.size())) fail("memcached_load: write");
+  for (std::size_t sent = 0; sent < text.size();) {
+    const ssize_t bytes = write(fd, text.data() + sent, text.size() - sent);
+    if (bytes <= 0) fail("memcached_load: write");
+    sent += static_cast<std::size_t>(bytes);
+  }
 }
 
 int connection_to(std::uint16_t port) {
@@ -54,8 +58,9 @@ bool take_answer(int fd, std::string& answer) {
 
 void fill(std::uint16_t port) {
   const int fd = connection_to(port);
-  for (int key = 0; key < kKeys; ++key) send_all(fd, "set key" + std::to_string(key) + " 0 0 100 noreply\r\n" + std::string(100, 'v') + "\r\n");
-  send_all(fd, "get key0\r\n");
+  std::string text;
+  for (int key = 0; key < kKeys; ++key) text += "set key" + std::to_string(key) + " 0 0 100 noreply\r\n" + std::string(100, 'v') + "\r\n";
+  send_all(fd, text + "get key0\r\n");
   for (std::string answer; !take_answer(fd, answer);) {
   }
   close(fd);

@@ -5,6 +5,7 @@ import csv
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 
@@ -79,7 +80,7 @@ class Memcached:
     name, needs = "memcached, 4 threads", ["memcached"]
 
     def command(self, folder, port):
-        return [find_program("memcached"), "-u", "root", "-l", "127.0.0.1", "-p", str(port), "-t", "4", "-m", "64"]
+        return [find_program("memcached"), "-u", "root", "-l", "127.0.0.1", "-p", str(port), "-t", "4", "-m", "64", "-A"]
 
     def load(self, port, share):
         client = os.path.join(BUILD, "tests", "bench", "memcached_load")
@@ -90,7 +91,8 @@ class Memcached:
         return Seen(float(words[1]), float(words[3]))
 
     def end(self, process, port, folder):
-        process.send_signal(signal.SIGTERM)
+        with socket.create_connection(("127.0.0.1", port)) as control:
+            control.sendall(b"shutdown\r\n")  # -A: a signal would meet the tracer
 
 
 LOADS = [Redis(1), Redis(16), Nginx(), Memcached()]
