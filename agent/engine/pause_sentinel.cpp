@@ -30,6 +30,9 @@ std::uint64_t own_run_delay() {
   return numbers.number();
 }
 
+// What cannot be read any more, after chroot or in another namespace of mounts, is 0.
+std::uint64_t grown(std::uint64_t from, std::uint64_t to) { return to > from ? to - from : 0; }
+
 }  // namespace
 
 void PauseSentinel::begin(const SystemSampler& system, const capture::ThreadTable& threads, std::uint64_t session_start_ns) {
@@ -58,19 +61,19 @@ std::uint64_t PauseSentinel::sleeps() {
 void PauseSentinel::woke(std::uint64_t due_ns, std::uint64_t now_ns) {
   if (now_ns > due_ns + kLateNs && count_ < kSeen) {
     const Counters now = counters();
-    const std::uint64_t asked = due_ns - begun_ns_, slept = now.switches - switches_;
+    const std::uint64_t asked = due_ns - begun_ns_, slept = grown(switches_, now.switches);
     const std::uint64_t begin = begun_ns_ + asked / 2;  // somewhere in the sleep
     trace::PauseSeen& pause = seen_[count_++];
     pause.begin = begin > session_start_ns_ ? begin - session_start_ns_ : 0;
     pause.end = now_ns - session_start_ns_;
     pause.source = 0;
     pause.within_ns = asked / 2;
-    pause.process_cpu_ns = now.process_cpu_ns - process_cpu_ns_;
-    pause.run_delay_ns = now.run_delay_ns - before_.run_delay_ns;
+    pause.process_cpu_ns = grown(process_cpu_ns_, now.process_cpu_ns);
+    pause.run_delay_ns = grown(before_.run_delay_ns, now.run_delay_ns);
     pause.stops = slept > 1 ? slept - 1 : 0;
-    pause.throttled_ns = now.throttled_ns - before_.throttled_ns;
+    pause.throttled_ns = grown(before_.throttled_ns, now.throttled_ns);
     const std::uint64_t steal = system_->steal_ns();
-    pause.steal_ns = steal - before_.steal_ns;
+    pause.steal_ns = grown(before_.steal_ns, steal);
     before_ = now;
     before_.steal_ns = steal;
     read_ns_ = now_ns;
