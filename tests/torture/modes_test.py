@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whatever is switched off, the program does as it does bare: every combination of the modes, over programs that open, close, copy and
+"""Whatever is switched off, begins late or ends early, the program does as it does bare: every combination of the modes, over programs that open, close, copy and
 wait for descriptors, start threads and children, lock and allocate. The dump can be read, and has nothing of what was off."""
 import itertools
 import json
 import os
 import unittest
 
-from recording import Scratch, clean_environment, find_program, preload_environment, record_command, report, run
+from recording import HIGHEST_RATE, Scratch, clean_environment, find_program, preload_environment, record_command, report, run
 
 MODES = [dict(zip(("io", "locks", "alloc"), modes)) for modes in itertools.product(("on", "off"), ("order", "on", "off"), ("sampled", "exact", "off"))]
+OTHERS = [{"delay": 0.05}, {"duration": 0.05}, {"delay": 0.03, "duration": 0.03, "alloc": "exact"}, {"duration": 0.05, "io": "off"}, {"delay": 0.05, "io": "off"}, {"max_size": 131072},
+          {"follow_children": "no"}, {"frequency": 1}, {"frequency": HIGHEST_RATE, "alloc": "exact", "max_size": 1 << 20}, {"alloc_interval": 1}]
 EVERYTHING = r"""
 import os, select, socket, subprocess, tempfile, threading, time
 here = tempfile.mkdtemp(dir=".")
@@ -49,7 +51,7 @@ class ModesTest(Scratch):
     def test_every_combination_by_preloading(self):
         for command in programs():
             bare = self.outcome(command, clean_environment())
-            for modes in MODES:
+            for modes in MODES + OTHERS:
                 with self.subTest(command=command[0], **modes):
                     self.assertEqual(self.outcome(command, preload_environment(self.path("run.%p.tbk"), **modes)), bare)
 
