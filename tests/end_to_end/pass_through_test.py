@@ -24,6 +24,17 @@ class PassThroughTest(Scratch):
         self.assertEqual(run(listing).stdout, self.record(listing)[0].stdout)
 
 
+    def test_ignored_signals(self):
+        """Started with signals ignored, those of children among them: the program sees that as it is, and its status is known all the same."""
+        def ignore():
+            for number in (signal.SIGCHLD, signal.SIGHUP, signal.SIGPIPE):
+                signal.signal(number, signal.SIG_IGN)
+        command = [find_program("bash"), "-c", "grep SigIgn /proc/$$/status; exit 7"]
+        bare, recorded = run(command, preexec=ignore), self.record(command, preexec=ignore)[0]
+        self.assertEqual((recorded.status, recorded.stdout, recorded.stderr), (bare.status, bare.stdout, bare.stderr))
+        self.assertEqual(recorded.status, 7)
+
+
 class SignalTest(Scratch):
     READY = 'trap "echo term; exit 9" TERM; trap "echo int; exit 5" INT; trap "echo usr1" USR1; echo ready; while :; do sleep 0.05; done'
 

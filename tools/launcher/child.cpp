@@ -53,6 +53,7 @@ class SignalRelay {
     for (const int signal : {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGWINCH, SIGIO, SIGPWR})
       install(signal);
     for (int signal = SIGRTMIN; signal <= SIGRTMAX; ++signal) install(signal);
+    keep_statuses();
   }
   ~SignalRelay() { restore(); }
   SignalRelay(const SignalRelay&) = delete;
@@ -79,6 +80,15 @@ class SignalRelay {
     relay.sa_flags = SA_SIGINFO | SA_RESTART;
     ::sigfillset(&relay.sa_mask);
     if (::sigaction(signal, &relay, nullptr) == 0) saved_.emplace_back(signal, old);
+  }
+
+  // Whoever starts with SIGCHLD ignored, as some supervisors start what they run, is never told how a child ended.
+  void keep_statuses() {
+    struct sigaction old {
+    }, usual{};
+    usual.sa_handler = SIG_DFL;
+    if (::sigaction(SIGCHLD, nullptr, &old) != 0 || (old.sa_handler != SIG_IGN && !(old.sa_flags & SA_NOCLDWAIT))) return;
+    if (::sigaction(SIGCHLD, &usual, nullptr) == 0) saved_.emplace_back(SIGCHLD, old);
   }
 
   sigset_t mask_{};
