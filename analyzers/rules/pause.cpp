@@ -19,6 +19,7 @@ namespace {
 constexpr double kPartLow = 0.01, kPartMedium = 0.03, kPartHigh = 0.10;                // of wall time, of a thread that answers or the process
 constexpr double kBatchLow = 0.05, kBatchMedium = 0.10, kBatchHigh = 0.25;             // of a program that nobody waits for in between
 constexpr double kLongMedium = 0.05, kLongHigh = 0.2;                                  // seconds: what whoever waits for an answer notices, and does not put up with
+constexpr double kMostOfAnswer = 0.3;                                                   // of the mean time to an answer, at least
 constexpr double kFewestSamplesOfCollector = 20;
 
 double part_of(const Model& model, const PauseKind& kind) { return kind.seconds / std::max(model.timeline.wall_seconds, 1e-9); }
@@ -27,12 +28,13 @@ bool holds_all_up(PauseCause cause) {
   return cause == PauseCause::throttled || cause == PauseCause::stopped || cause == PauseCause::cpu_starvation || cause == PauseCause::unknown;
 }
 
-Severity severity_of(const Model& model, const PauseKind& kind) {
+Severity severity_of(const Model& model, const PauseKind& kind, const Gain& gain) {
   const double part = part_of(model, kind), longest = kind.longest();
   if (kind.sampled && 2 * kind.waited < kind.seconds && static_cast<double>(kind.samples) < kFewestSamplesOfCollector) return Severity::info;
   if (!kind.answering && !holds_all_up(kind.cause)) return part >= kBatchHigh ? Severity::high : part >= kBatchMedium ? Severity::medium : part >= kBatchLow ? Severity::low : Severity::info;
   Severity severity = part >= kPartHigh ? Severity::high : part >= kPartMedium ? Severity::medium : part >= kPartLow ? Severity::low : Severity::info;
   if (kind.cause == PauseCause::cpu_starvation || kind.cause == PauseCause::unknown) return std::min(severity, Severity::low);  // the machine's doing
+  if (kind.answering && part >= kPartMedium && gain.low >= kMostOfAnswer) return Severity::high;
   if (longest >= kLongMedium) severity = std::max(severity, longest >= kLongHigh ? Severity::high : Severity::medium);
   return severity;
 }
@@ -182,13 +184,13 @@ StackId named_from(const Model& model, StackId place) {
   return place;
 }
 
-Finding finding_of(const Model& model, const PauseKind& kind, Severity severity) {
+Finding finding_of(const Model& model, const PauseKind& kind, Severity severity, Gain gain) {
   Finding finding;
   finding.severity = severity;
   finding.cause = to_string(kind.cause);
   finding.confidence = kind.cause == PauseCause::unknown ? 0.4 : kind.sampled ? 0.9 : 0.85;
   finding.title = title_of(model, kind);
-  finding.gain = gain_of(model, kind);
+  finding.gain = std::move(gain);
   finding.evidence = evidence_of(model, kind);
   for (const StackWeight& weight : kind.stacks) {
     if (finding.stacks.size() == 2) break;
@@ -215,8 +217,9 @@ RuleResult pause(const Model& model) {
   double seconds = 0;
   for (const PauseKind& kind : model.pauses.kinds) {
     seconds += kind.seconds;
-    const Severity severity = severity_of(model, kind);
-    if (severity != Severity::info) result.findings.push_back(finding_of(model, kind, severity));
+    Gain gain = gain_of(model, kind);
+    const Severity severity = severity_of(model, kind, gain);
+    if (severity != Severity::info) result.findings.push_back(finding_of(model, kind, severity, std::move(gain)));
   }
   result.fine = seconds > 0 ? fmt::format("pauses took {} in all, none of them worth a change", duration(seconds)) : "the process never stood still, and no thread that answers was held up";
   return result;

@@ -103,14 +103,17 @@ class ExportTest(Scratch):
             self.assertEqual(done.status, 0, done.stderr)
             return done.stdout.decode()
 
+        def total_seconds(text):
+            total = re.search(r"of ([0-9.]+)(m?s) total", text)
+            self.assertIsNotNone(total, text)
+            return float(total.group(1)) * (0.001 if total.group(2) == "ms" else 1)
+
         top = pprof("-top", profile)
         self.assertIn("File: steady_progress", top)
-        total = re.search(r"of ([0-9.]+)(m?s) total", top)
-        seconds = float(total.group(1)) * (0.001 if total.group(2) == "ms" else 1)
+        seconds = total_seconds(top)
         self.assertAlmostEqual(seconds, self.cpu_seconds(), delta=0.02 * self.cpu_seconds())
         twice = pprof("-top", profile, profile)  # merging needs equal types
-        merged = float(re.search(r"of ([0-9.]+)s total", twice).group(1))
-        self.assertAlmostEqual(merged, 2 * seconds, delta=0.05)
+        self.assertAlmostEqual(total_seconds(twice), 2 * seconds, delta=0.05)
         self.assertRegex(pprof("-top", "-diff_base", profile, profile), r"(?m)^Showing nodes accounting for 0")
 
     def test_heap(self):

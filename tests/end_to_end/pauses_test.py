@@ -197,7 +197,8 @@ class PausesTest(Scratch):
                 _, dump = self.record(command)
                 data = report(dump)
                 self.assertEqual([finding for finding in data["findings"] if finding["rule"] == "pause" and finding["severity"] != "low"], [])
-                self.assertEqual([row["cause"] for row in data["pauses"] if row["cause"] not in ("cpu-starvation", "unknown")], [])
+                # A collection at an interpreter's start or end is none, though a sample may fall into it.
+                self.assertEqual([row["cause"] for row in data["pauses"] if row["cause"] not in ("cpu-starvation", "unknown") and (row["pauses"] or row["total_seconds"] >= 0.05)], [])
 
     def test_the_sentinel_rests_while_the_program_does(self):
         """Its thread wakes a few times a second, once the program is idle."""
