@@ -129,7 +129,7 @@ struct LockOrder {
 
 class LockOrders {
  public:
-  static constexpr std::uint32_t kMost = 2048;  // less than kSlots: an index and an empty slot have room
+  static constexpr std::uint32_t kMost = 2048;
 
   bool init();        // reserves memory; without it nothing is noted
   void after_fork();  // in the child, where the memory is wiped
@@ -142,6 +142,7 @@ class LockOrders {
 
  private:
   static constexpr std::uint32_t kSlots = 2 * kMost, kIndexMask = kSlots - 1;
+  static_assert(kMost < kIndexMask && (kSlots & kIndexMask) == 0);
   LockOrder* orders_ = nullptr;
   std::atomic<std::uint32_t>* slots_ = nullptr;  // index + 1, in the upper bits some of the hash: others' entries need not be looked at
   std::atomic<std::uint32_t> used_{0};

@@ -111,12 +111,10 @@ void PauseFinder::calls() {
   }
 }
 
-// Of several calls in the half second, the longest is known; the others are taken to be alike.
 void PauseFinder::add_calls(PauseCause cause, const LongCallsRow& row) {
-  const double longest = seconds_of(row.longest_ns), others = row.calls > 1 ? seconds_of(row.ns - std::min(row.ns, row.longest_ns)) / static_cast<double>(row.calls - 1) : 0;
   const double end = seconds_of(row.end_ns);
   for (std::uint64_t i = 0; i < std::min<std::uint64_t>(row.calls, 1000); ++i) {
-    const double seconds = i == 0 ? longest : others;
+    const double seconds = length_of(row, i);
     const bool held_up = seconds >= kShortestCall && beyond_usual(row.key.thread, seconds) && in_service(row.key.thread, end - seconds, end);
     if (!held_up && !(cause == PauseCause::fork && seconds >= kShortest)) break;
     PauseKind& one = kind(cause);
@@ -135,7 +133,7 @@ void PauseFinder::stretches() {
 
 bool PauseFinder::holds_up(const BusyStretchRow& row) const {
   const double begin = seconds_of(row.begin), end = seconds_of(row.end);
-  return beyond_usual(row.thread, end - begin) && in_service(row.thread, begin, end) && row.last_stack < collectors_.size() && collector_at(row.last_stack) == Runtime::none;
+  return beyond_usual(row.thread, end - begin) && in_service(row.thread, begin, end) && collector_at(row.last_stack) == Runtime::none;
 }
 
 void PauseFinder::add_stretch(const BusyStretchRow& row) {

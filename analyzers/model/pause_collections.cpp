@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Garbage collectors, known ones and such as only behave like one.
 #include <algorithm>
-#include <array>
 
 #include "analyzers/model/pause_finder.h"
 
@@ -39,7 +38,7 @@ void PauseFinder::collections() {
   add_waits_in_collectors();
 }
 
-Runtime PauseFinder::collector_at(StackId stack) const { return stack < collectors_.size() ? collectors_[stack].runtime : Runtime::none; }
+Runtime PauseFinder::collector_at(StackId stack) const { return stack < out_.collectors.size() ? out_.collectors[stack].runtime : Runtime::none; }
 
 void PauseFinder::add_collection(ThreadId thread, double begin, double seconds, StackId stack) {
   PauseKind& kind = of_collector(collector_at(stack));
@@ -57,9 +56,8 @@ void PauseFinder::add_waits_in_collectors() {
     double end = seconds_of(where.second);
     if (overlaps_pause(thread, end - kToldOver, end)) continue;  // by stretches, which know better when
     for (const LongCallsRow* row : waits) {
-      const double longest = seconds_of(row->longest_ns), others = row->calls > 1 ? seconds_of(row->ns - std::min(row->ns, row->longest_ns)) / static_cast<double>(row->calls - 1) : 0;
       for (std::uint64_t i = 0; i < std::min<std::uint64_t>(row->calls, kMostInOne); ++i) {
-        const double seconds = i == 0 ? longest : others;
+        const double seconds = length_of(*row, i);
         if (seconds < kShortest) break;
         end -= seconds;
         add_collection(thread, std::max(0.0, end), seconds, row->stack);
@@ -73,7 +71,7 @@ PauseKind& PauseFinder::of_collector(Runtime runtime) { return kind(runtime == R
 // The stretch is one collection: it begins within it, and all its samples lie below the place that called the collector.
 bool PauseFinder::is_collection(const BusyStretchRow& row) const {
   if (collector_at(row.last_stack) == Runtime::none) return false;
-  const CollectorNode& collector = collectors_[row.last_stack];
+  const CollectorNode& collector = out_.collectors[row.last_stack];
   const StackId caller = recording_.nodes[collector.root].parent;
   return is_within(collector.root, row.outermost) && (caller == 0 || is_within(row.stack, caller));
 }
@@ -94,7 +92,7 @@ void PauseFinder::stopped_worlds() {
   for (const WorldStoppedRow& world : recording_.pauses.worlds) {
     if (!same_kind(world.thread, world.waiter)) continue;
     const BusyStretchRow* stretch = stretch_in(world);
-    if (!stretch || collectors_[stretch->last_stack].runtime != Runtime::none) continue;
+    if (!stretch || collector_at(stretch->last_stack) != Runtime::none) continue;
     seen.push_back({&world, stretch});
     all += seconds_of(world.end - world.begin);
     for (const FunctionId function : functions_of(*stretch)) ++functions[function];
@@ -119,7 +117,7 @@ const BusyStretchRow* PauseFinder::stretch_in(const WorldStoppedRow& world) cons
   constexpr std::uint64_t kSlack = 30'000'000;
   const BusyStretchRow* best = nullptr;
   for (const BusyStretchRow& row : recording_.pauses.stretches) {
-    if (row.thread != world.thread || row.begin + kSlack < world.begin || row.begin > world.end || row.last_stack >= collectors_.size()) continue;
+    if (row.thread != world.thread || row.begin + kSlack < world.begin || row.begin > world.end) continue;
     const std::uint64_t common = std::min(row.end, world.end) - std::min(std::max(row.begin, world.begin), std::min(row.end, world.end));
     if (2 * common >= world.end - world.begin && (!best || row.end - row.begin > best->end - best->begin)) best = &row;
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // How Pauses::build finds them: collections first, then what stopped the whole process, then what kept single threads from answering; a
-// stretch of time is told once. Part of pauses.cpp, which alone includes it besides the parts it is made of.
+// stretch of time is told once. Only pauses.cpp and the parts named below include it.
 #pragma once
 #include <functional>
 #include <map>
@@ -20,6 +20,8 @@ class PauseFinder {
   static constexpr double kShortest = 0.02;  // seconds: stretches below are not recorded
   static constexpr double kHalf = 0.5;
   static double seconds_of(std::uint64_t ns) { return static_cast<double>(ns) * 1e-9; }
+  // Of calls whose sum is known, and the longest: that one first; the others are taken to be alike.
+  static double length_of(const LongCallsRow& row, std::uint64_t number);
 
   PauseKind& kind(PauseCause cause, Runtime runtime = Runtime::none);
   void add(PauseKind& kind, const Pause& pause);
@@ -65,9 +67,7 @@ class PauseFinder {
   const Recording& recording_;
   const Symbols& symbols_;
   const CpuProfile& cpu_;
-  const Timeline& timeline_;
   const Waits& waits_;
-  const std::vector<CollectorNode> collectors_;
   std::vector<Below> below_;
   std::map<std::pair<PauseCause, Runtime>, PauseKind> kinds_;
   std::map<ThreadId, std::map<double, double>> told_;  // begin and end of the pauses of a thread, those that overlap as one

@@ -26,7 +26,8 @@ void gather_stacks(PauseKind& kind) {
 }  // namespace
 
 PauseFinder::PauseFinder(const Recording& recording, const Symbols& symbols, const CpuProfile& cpu, const Timeline& timeline, const Waits& waits)
-    : recording_(recording), symbols_(symbols), cpu_(cpu), timeline_(timeline), waits_(waits), collectors_(collector_nodes(recording, symbols)) {
+    : recording_(recording), symbols_(symbols), cpu_(cpu), waits_(waits) {
+  out_.collectors = collector_nodes(recording, symbols);
   out_.wall_seconds = timeline.wall_seconds;
 }
 
@@ -48,6 +49,11 @@ PauseKind& PauseFinder::kind(PauseCause cause, Runtime runtime) {
   kind.cause = cause;
   kind.runtime = runtime;
   return kind;
+}
+
+double PauseFinder::length_of(const LongCallsRow& row, std::uint64_t number) {
+  if (number == 0) return seconds_of(row.longest_ns);
+  return row.calls > 1 ? seconds_of(row.ns - std::min(row.ns, row.longest_ns)) / static_cast<double>(row.calls - 1) : 0;
 }
 
 void PauseFinder::add(PauseKind& kind, const Pause& pause) {

@@ -50,6 +50,7 @@ class Pauses {
   static Pauses build(const Recording& recording, const Symbols& symbols, const CpuProfile& cpu, const Timeline& timeline, const Waits& waits);
 
   std::vector<PauseKind> kinds;  // most time first
+  std::vector<CollectorNode> collectors;  // one for each node of the recording
   double wall_seconds = 0;
 
   // Of a thread that answers: how long it usually takes until it waits for work again, seconds; 0: it does not answer anybody.

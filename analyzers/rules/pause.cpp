@@ -153,8 +153,7 @@ Gain gain_of(const Model& model, const PauseKind& kind) {
   if (kind.answering && !kind.pauses.empty()) return gain_in_answers(model, kind);
   if (kind.sampled && !kind.answering) {
     std::vector<bool> stacks(model.recording.nodes.size());
-    const std::vector<CollectorNode> nodes = collector_nodes(model.recording, *model.symbols);
-    for (std::size_t i = 0; i < stacks.size(); ++i) stacks[i] = nodes[i].runtime == kind.runtime;
+    for (std::size_t i = 0; i < stacks.size(); ++i) stacks[i] = model.pauses.collectors[i].runtime == kind.runtime;
     return gain_of_cpu_time(model, stacks, {0.3, 0.8, 1, "time in the collector, most of which goes when it collects more rarely"});
   }
   gain.metric = "latency";
@@ -199,8 +198,8 @@ Finding finding_of(const Model& model, const PauseKind& kind, Severity severity,
   }
   if (!kind.stacks.empty()) {
     StackId place = kind.stacks.front().stack;
-    const std::vector<CollectorNode> nodes = kind.sampled ? collector_nodes(model.recording, *model.symbols) : std::vector<CollectorNode>{};
-    if (place < nodes.size() && nodes[place].root && model.recording.nodes[nodes[place].root].parent) place = named_from(model, model.recording.nodes[nodes[place].root].parent);
+    const StackId root = kind.sampled ? model.pauses.collectors[place].root : 0;
+    if (root && model.recording.nodes[root].parent) place = named_from(model, model.recording.nodes[root].parent);
     finding.culprit = own_frame(model, place);
   } else {
     finding.culprit.function = model.recording.session.program.empty() ? "the process" : std::string(model.recording.session.program.substr(model.recording.session.program.rfind('/') + 1));
