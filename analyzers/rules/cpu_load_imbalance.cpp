@@ -87,21 +87,36 @@ void add_phase(Uneven& uneven, const Phase& phase, double others_finish, double 
   uneven.last = last.id;
 }
 
-// The main thread takes part in a group's work where most of its own time passes in the function in which most of the group's does (the
-// body of an OpenMP loop).
+// CPU seconds under each function that is the first of its module on a stack, seen from the root.
+std::map<FunctionId, double> times_by_first(const Model& model, const ThreadGroup& group) {
+  std::map<FunctionId, double> times;
+  for (const StackWeight& weight : group.stacks) {
+    std::map<std::string_view, FunctionId> first;
+    for (StackId id = weight.stack; id && id < model.recording.nodes.size(); id = model.recording.nodes[id].parent) {
+      if (model.recording.nodes[id].kind != 0) continue;
+      for (const SymbolFrame& frame : model.symbols->frames(id)) {
+        const std::string& module = model.symbols->module_name(frame.function);
+        if (frame.function && !is_thread_plumbing(model.symbols->function_name(frame.function), module)) first[module] = frame.function;
+      }
+    }
+    for (const auto& [module, function] : first) times[function] += static_cast<double>(weight.ns);
+  }
+  return times;
+}
+
+// The main thread takes part in a group's work where most of its own time passes in the function that most of the group's begins with (the
+// body of an OpenMP loop). What both merely call, like a hash, tells nothing.
 bool main_takes_part(const Model& model, const ThreadGroup& group) {
   constexpr double kMostOfIts = 0.5;
   const auto main = std::find_if(model.cpu.groups.begin(), model.cpu.groups.end(), [](const ThreadGroup& one) { return one.is_main; });
   if (main == model.cpu.groups.end() || group.is_main) return false;
-  std::map<FunctionId, double> of_group, of_main;
-  const auto add = [&](const ThreadGroup& one, std::map<FunctionId, double>& times) {
-    for (const FunctionTime& time : model.cpu.functions_of(one.stacks)) times[time.function] = static_cast<double>(time.total_ns);
-  };
-  add(group, of_group), add(*main, of_main);
+  std::map<FunctionId, double> of_main;
+  for (const FunctionTime& time : model.cpu.functions_of(main->stacks)) of_main[time.function] = static_cast<double>(time.total_ns);
+  const std::map<FunctionId, double> of_group = times_by_first(model, group);
   return std::any_of(of_group.begin(), of_group.end(), [&](const auto& function) {
     const auto known = of_main.find(function.first);
-    return known != of_main.end() && !is_thread_plumbing(model.symbols->function_name(function.first), model.symbols->module_name(function.first)) &&
-           function.second >= kMostOfIts * static_cast<double>(group.cpu_ns) && known->second >= kMostOfIts * static_cast<double>(main->cpu_ns);
+    return known != of_main.end() && function.second >= kMostOfIts * static_cast<double>(group.cpu_ns) &&
+           known->second >= kMostOfIts * static_cast<double>(main->cpu_ns);
   });
 }
 

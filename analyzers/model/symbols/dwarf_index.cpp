@@ -6,6 +6,7 @@
 #include <elfutils/libdw.h>
 
 #include <algorithm>
+#include <cstring>
 #include <filesystem>
 #include <optional>
 
@@ -85,6 +86,7 @@ struct DwarfIndex::Impl {
   Name name_of(std::uint64_t die_offset);
   Name read_name(Dwarf_Die die);
   std::string qualified(Dwarf_Die& die, const std::string& name);
+  std::string place_of(Dwarf_Die& die) const;
   const char* text_of(Dwarf_Die& die, unsigned attribute) const;
   bool is_cxx_unit(Unit& unit);
 };
@@ -230,9 +232,20 @@ std::string DwarfIndex::Impl::qualified(Dwarf_Die& die, const std::string& name)
     Dwarf_Die entry;
     if (!dwarf_offdie(main_dwarf, scope, &entry)) break;
     const char* part = text_of(entry, DW_AT_name);
-    text = std::string(part ? part : dwarf_tag(&entry) == DW_TAG_namespace ? "(anonymous namespace)" : "{unnamed type}") + "::" + text;
+    if (part) text = std::string(part) + "::" + text;
+    else if (dwarf_tag(&entry) == DW_TAG_namespace) text = "(anonymous namespace)::" + text;
+    else if (text.starts_with("operator()")) text.replace(0, std::strlen("operator()"), "{lambda" + place_of(entry) + "}");
+    else text = "{unnamed type" + place_of(entry) + "}::" + text;
   }
   return text;
+}
+
+// What has no name is told from others without one by where it is written.
+std::string DwarfIndex::Impl::place_of(Dwarf_Die& die) const {
+  const char* path = dwarf_decl_file(&die);
+  int line = 0;
+  if (!path || dwarf_decl_line(&die, &line) != 0) return {};
+  return " at " + std::string(path).substr(std::string_view(path).rfind('/') + 1) + ":" + std::to_string(line);
 }
 
 DwarfIndex::Impl::Name DwarfIndex::Impl::read_name(Dwarf_Die die) {

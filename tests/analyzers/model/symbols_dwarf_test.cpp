@@ -168,6 +168,24 @@ TEST(DebugDataOfLibraries, MembersWithoutALinkageNameAreQualified) {
   EXPECT_THAT(names, testing::Not(Contains("~Local")));
 }
 
+TEST(DebugDataOfLibraries, InlinedLambdasAreToldFromEachOther) {
+  const Workspace work;
+  RecordingByHand hand;
+  work.write("program.cpp",
+             "volatile int sink;\ntemplate <class F> static void twice(F f) { f(); f(); }\nint main(int c, char**) {\n"
+             "  twice([] { sink = sink * 3; });\n  twice([c] { sink = sink + c; });\n  return sink;\n}\n");
+  work.must_run("g++ -O2 -g program.cpp -o program 2>&1");
+  const ModuleId module = hand.module(work.path("program"), "", 0);
+  const Workspace::Extent extent = work.functions("program").at("main");
+  std::vector<StackId> nodes;
+  for (std::uint64_t offset = 0; offset < extent.size; ++offset) nodes.push_back(hand.node(module, extent.start + offset));
+  const Symbols symbols(hand.recording, {});
+  std::vector<std::string> names;
+  for (const StackId node : nodes)
+    for (const SymbolFrame& frame : symbols.frames(node)) names.push_back(symbols.function_name(frame.function));
+  EXPECT_THAT(names, testing::IsSupersetOf({"{lambda at program.cpp:4}", "{lambda at program.cpp:5}"}));
+}
+
 TEST(DebugDataOfLibraries, RustNamesAreReadable) {
   if (!Workspace::has("rustc")) GTEST_SKIP() << "rustc is not installed";
   const Workspace work;

@@ -80,6 +80,26 @@ TEST(CpuLoadImbalance, AShortUnevenPhaseOfALongRunIsLowAtMost) {
   for (const auto& finding : cpu_load_imbalance(*model_of(builder.finish(20))).findings) EXPECT_LE(finding.severity, Severity::low);
 }
 
+// The main thread and two others, where the main thread works to the end and they do not.
+analyzers::RuleResult with_main(const std::vector<std::string>& of_main, const std::vector<std::string>& of_others) {
+  TraceBuilder builder(4);
+  builder.run(1, 0, 4, builder.stack(of_main));
+  for (int i = 0; i < 2; ++i) {
+    const auto thread = builder.thread({.name = "part", .start_routine = of_others.front(), .creation_stack = {"main", "start"}});
+    builder.run(thread, 0, 1, builder.stack(of_others));
+    builder.end_thread(thread, 4);
+  }
+  return cpu_load_imbalance(*model_of(builder.finish(4)));
+}
+
+TEST(CpuLoadImbalance, TheMainThreadTakesPartWhereItDoesWhatTheOthersBeginWith) {
+  EXPECT_EQ(with_main({"main", "start", "body", "mix"}, {"body", "mix"}).findings.size(), 1u);
+}
+
+TEST(CpuLoadImbalance, TheMainThreadTakesNoPartWhereItMerelyCallsWhatTheOthersCall) {
+  EXPECT_TRUE(with_main({"main", "produce", "mix"}, {"consume", "mix"}).findings.empty());
+}
+
 TEST(CpuLoadImbalance, WithoutLikeThreadsItIsNotApplicable) {
   TraceBuilder builder;
   builder.run(1, 0, 2, builder.stack({"main"}));
