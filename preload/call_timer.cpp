@@ -135,6 +135,7 @@ void finish_descriptor_call(ThreadBlock* thread, CallKind kind, EndpointId objec
   const std::uint64_t end = tick_clock.now();
   if (!thread) [[unlikely]] return finish_without_thread(begin, end);
   if (object == 0 && result >= 0 && descriptor) [[unlikely]] object = endpoint_after(kind, *descriptor);
+  if (result == 0 && descriptor && descriptor->is_stream) return add_call(*thread, kind, object, begin, end, {});  // its end, not a look in vain
   if (result <= 0) return add_call(*thread, kind, object, begin, end, outcome_of_none(kind, result));
   const std::uint64_t bytes = kind.moves_bytes() ? static_cast<std::uint64_t>(result) : 0;
   if (descriptor && descriptor->is_stream) note_turn(*thread, kind, *descriptor, bytes, begin, end);

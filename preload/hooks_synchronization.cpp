@@ -194,14 +194,6 @@ TAILBACK_HOOK int thrd_join(thrd_t thread, int* result) {
   return joined;
 }
 
-TAILBACK_HOOK int thrd_sleep(const timespec* time, timespec* rest) {
-  const auto real_sleep = TAILBACK_REAL(thrd_sleep);
-  const CallTimer timer(Call::sleep);
-  const int result = real_sleep(time, rest);
-  timer.done_with(result == 0 ? 0 : EINTR);
-  return result;
-}
-
 TAILBACK_HOOK void thrd_yield() {
   const auto real_yield = TAILBACK_REAL(thrd_yield);
   const CallTimer timer(Call::yield);

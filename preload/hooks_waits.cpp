@@ -51,22 +51,6 @@ TAILBACK_HOOK int epoll_wait(int epoll, epoll_event* events, int most, int timeo
   return result;
 }
 
-TAILBACK_HOOK unsigned sleep(unsigned seconds) {
-  const auto real_sleep = TAILBACK_REAL(sleep);
-  const CallTimer timer(Call::sleep);
-  const unsigned rest = real_sleep(seconds);
-  timer.done_with(rest ? EINTR : 0);
-  return rest;
-}
-
-TAILBACK_HOOK int clock_nanosleep(clockid_t clock, int flags, const timespec* time, timespec* rest) {
-  const auto real_sleep = TAILBACK_REAL(clock_nanosleep);
-  const CallTimer timer(Call::sleep);
-  const int error = real_sleep(clock, flags, time, rest);
-  timer.done_with(error);
-  return error;
-}
-
 TAILBACK_HOOK void sync() {
   const auto real_sync = TAILBACK_REAL(sync);
   const CallTimer timer(Call::sync);

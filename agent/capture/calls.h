@@ -107,6 +107,9 @@ struct alignas(kCacheLine) ThreadCalls {  // what each call changes comes first,
   StackId blocked_stack;
   std::uint64_t blocked_object;
   std::uint32_t waits_for_work, waits_at_sample;  // times that the thread waited for work; the same when it was last sampled
+  // Of sleeps: the last different lengths that were asked for, in turns, and the moment until which the thread slept last; ns, 0 none.
+  std::uint64_t slept[8], slept_until;
+  std::uint32_t slept_next;
   // For stacks met lately: with the function that jumped to the call (stack_of_call), 0 there is none.
   struct {
     StackId stack, with_jump;

@@ -6,6 +6,7 @@
 
 #include "analyzers/model/patterns.h"
 #include "analyzers/model/pause_finder.h"
+#include "analyzers/model/thread_kinds.h"
 
 namespace tailback::analyzers {
 
@@ -21,8 +22,9 @@ constexpr double kMostlyFrees = 0.6;       // of the samples in a stretch
 constexpr double kFaultSeconds = 0.25e-6;  // the least that a page fault takes
 constexpr double kLeastUsual = 0.02;       // of a thread's work: what is not in its longest turns
 
-// Calls in which a thread waits for somebody to ask something of it. Input of pipes and files is a batch program's daily bread.
+// Calls in which a thread waits for somebody to ask something of it, or for its next moment. Input of pipes and files is a batch program's daily bread.
 bool waits_for_requests(const Recording& recording, const CallKey& key) {
+  if (key.call == Call::sleep_until) return true;
   if (!trace::ends_a_turn(key.call)) return false;
   switch (trace::group_of(key.call)) {
     case CallGroup::multiplex: case CallGroup::condition: case CallGroup::semaphore: case CallGroup::futex: return true;
@@ -95,10 +97,19 @@ std::map<ThreadId, double> PauseFinder::long_turns() const {
 
 bool PauseFinder::beyond_usual(ThreadId thread, double seconds) const { return answers(thread) && seconds >= kBeyondUsual * out_.usual_turn(thread); }
 
-// Between its first wait and its last: neither starting nor ending.
+double TurnsSpanRow::end_seconds() const {
+  const auto seconds = [](std::uint64_t ns) { return static_cast<double>(ns) * 1e-9; };
+  const double usual = last_begin_ns > first_ns ? static_cast<double>(turns - last_turns) / seconds(last_begin_ns - first_ns) : 0;
+  return usual > 0 ? std::min(seconds(last_ns), seconds(last_begin_ns) + static_cast<double>(last_turns) / usual) : seconds(last_ns);
+}
+
+// Between its first wait and its last: neither starting nor ending. Waits are known by the interval they were summed up in, so what borders
+// on the thread's own beginning or end is no service either.
 bool PauseFinder::in_service(ThreadId thread, double begin, double end) const {
-  for (const TurnsSpanRow& row : recording_.pauses.turns)
-    if (row.thread == thread) return begin >= seconds_of(row.first_ns) && end <= seconds_of(row.last_ns);
+  const ThreadTable::Row* row = recording_.threads.find(thread);
+  if (row && (begin < seconds_of(row->start_ns) + kShortest || end > seconds_of(row->end_ns.value_or(recording_.to_ns)) - kShortest)) return false;
+  for (const TurnsSpanRow& span : recording_.pauses.turns)
+    if (span.thread == thread) return begin >= seconds_of(span.first_ns) && end <= span.end_seconds();
   return false;
 }
 
@@ -140,25 +151,56 @@ void PauseFinder::add_stretch(const BusyStretchRow& row) {
   const double begin = seconds_of(row.begin), seconds = seconds_of(row.end - row.begin);
   if (overlaps_pause(row.thread, begin, begin + seconds)) return;  // a call inside one that was told
   PauseCause cause = PauseCause::unknown;
+  StackId place = row.stack;
   if (row.stack < below_.size() && below_[row.stack].frees >= kMostlyFrees * below_[row.stack].all) cause = PauseCause::mass_free;
-  else if (faults_explain(row)) cause = PauseCause::page_faults;
+  if (is_shallow(row.stack)) {
+    const StackId last = freeing_place(row.last_stack);
+    if (last) cause = PauseCause::mass_free;
+    if (cause == PauseCause::mass_free) place = last ? last : most_freed_below(row.stack);
+  }
+  if (cause == PauseCause::unknown && faults_explain(row)) cause = PauseCause::page_faults;
   if (cause == PauseCause::unknown) return;  // computing, which is what the rules about CPU time are for
   PauseKind& one = kind(cause);
   one.answering = true;
-  add(one, {begin, seconds, row.thread, row.stack, 0});
+  add(one, {begin, seconds, row.thread, place, 0});
+}
+
+// What its samples have in common tells nothing but the program: calls from different lines of main, say, which hold all else inlined.
+bool PauseFinder::is_shallow(StackId stack) const {
+  for (StackId id = stack; id; id = recording_.nodes[id].parent)
+    for (const SymbolFrame& frame : symbols_.frames(id)) {
+      const std::string& name = symbols_.function_name(frame.function);
+      if (name != "main" && !is_thread_plumbing(name, symbols_.module_name(frame.function))) return false;
+    }
+  return true;
+}
+
+// The outermost node of a stack that frees; 0 none does.
+StackId PauseFinder::freeing_place(StackId stack) const {
+  if (stack >= frees_.size() || !frees_[stack]) return 0;
+  while (frees_[recording_.nodes[stack].parent]) stack = recording_.nodes[stack].parent;
+  return stack;
+}
+
+StackId PauseFinder::most_freed_below(StackId stack) const {
+  StackId most = stack;
+  double seconds = 0;
+  for (StackId id = 1; id < below_.size(); ++id)
+    if (frees_[id] && !frees_[recording_.nodes[id].parent] && below_[id].frees > seconds && is_within(id, stack)) most = id, seconds = below_[id].frees;
+  return most;
 }
 
 // CPU time below each node, and how much of it frees memory.
 void PauseFinder::weigh() {
   const auto& nodes = recording_.nodes;
-  std::vector<bool> frees(nodes.size());
+  frees_.assign(nodes.size(), false);
   std::vector<std::int8_t> known(symbols_.function_count() + 1, -1);
-  for (StackId id = 1; id < nodes.size(); ++id) frees[id] = frees[nodes[id].parent] || frees_at(id, known);
+  for (StackId id = 1; id < nodes.size(); ++id) frees_[id] = frees_[nodes[id].parent] || frees_at(id, known);
   below_.assign(nodes.size(), {});
   for (const StackWeight& weight : cpu_.stacks) {
     if (weight.stack >= nodes.size()) continue;
     below_[weight.stack].all += static_cast<double>(weight.ns);
-    if (frees[weight.stack]) below_[weight.stack].frees += static_cast<double>(weight.ns);
+    if (frees_[weight.stack]) below_[weight.stack].frees += static_cast<double>(weight.ns);
   }
   for (StackId id = static_cast<StackId>(nodes.size()); --id > 0;) {
     Below& parent = below_[nodes[id].parent];

@@ -41,6 +41,9 @@ class PauseFinder {
   void stretches();
   bool holds_up(const BusyStretchRow& row) const;
   void add_stretch(const BusyStretchRow& row);
+  bool is_shallow(StackId stack) const;
+  StackId freeing_place(StackId stack) const;
+  StackId most_freed_below(StackId stack) const;
   void weigh();
   bool frees_at(StackId id, std::vector<std::int8_t>& known) const;
   bool faults_explain(const BusyStretchRow& row) const;
@@ -69,6 +72,7 @@ class PauseFinder {
   const CpuProfile& cpu_;
   const Waits& waits_;
   std::vector<Below> below_;
+  std::vector<bool> frees_;  // of each node: it, or one nearer to the root
   std::map<std::pair<PauseCause, Runtime>, PauseKind> kinds_;
   std::map<ThreadId, std::map<double, double>> told_;  // begin and end of the pauses of a thread, those that overlap as one
   Pauses out_;

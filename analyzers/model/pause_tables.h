@@ -37,6 +37,9 @@ struct LongCallsRow {  // calls of one kind from one place in half a second, the
 struct TurnsSpanRow {  // the stretch of time in which a thread came back from waiting for work, to half a second
   ThreadId thread = 0;
   std::uint64_t first_ns = 0, last_ns = 0;
+  std::uint64_t turns = 0, last_begin_ns = 0, last_turns = 0;  // all; of the last of the intervals in which turns are counted
+  // When the last turn came back, taken to have come as fast as those before.
+  double end_seconds() const;
 };
 
 struct PauseTables {

@@ -41,12 +41,15 @@ void RecordingReader::operator()(const trace::WorldStopped& event) {
 
 void RecordingReader::add_turns(const trace::CallAggregate& event) {
   const auto call = static_cast<trace::Call>(std::min<std::uint64_t>(event.call, 0xffff));
-  if (!event.thread || !event.blocked_calls || !trace::ends_a_turn(call) || trace::group_of(call) == trace::CallGroup::sleep) return;
+  if (!event.thread || !event.blocked_calls || !trace::ends_a_turn(call) || (trace::group_of(call) == trace::CallGroup::sleep && call != trace::Call::sleep_until)) return;
   const std::uint64_t end = event.end_ms * 1'000'000, begin = (event.end_ms - std::min(event.end_ms, event.span_ms)) * 1'000'000;
   const auto [at, added] = turn_rows_.emplace(static_cast<ThreadId>(event.thread), out_.pauses.turns.size());
-  if (added) return out_.pauses.turns.push_back({static_cast<ThreadId>(event.thread), begin, end});
+  if (added) return out_.pauses.turns.push_back({static_cast<ThreadId>(event.thread), begin, end, event.calls, begin, event.calls});
   TurnsSpanRow& row = out_.pauses.turns[at->second];
-  row.first_ns = std::min(row.first_ns, begin), row.last_ns = std::max(row.last_ns, end);
+  row.first_ns = std::min(row.first_ns, begin);
+  row.turns += event.calls;
+  if (end > row.last_ns) row.last_ns = end, row.last_begin_ns = begin, row.last_turns = event.calls;
+  else if (end == row.last_ns) row.last_turns += event.calls;
 }
 
 void RecordingReader::add_long_calls(const trace::CallStack& event) {

@@ -21,7 +21,7 @@ constexpr double kFewestSleeps = 20, kOftenEnough = 5;   // sleeps; a second
 constexpr double kLongestInterval = 0.5, kLongestOfFlag = 0.05;  // seconds: beyond, it is a schedule
 constexpr double kChecksComeBackEmpty = 0.5;             // of the sleeps
 constexpr double kMostlySleeps = 0.2, kLongestLook = 1e-4;  // CPU time of the thread, to its sleeping and for each sleep: a look, not work
-constexpr double kEachTime = 0.95;                       // sleeps that something handed on follows
+constexpr double kEachTime = 0.95;                       // of the sleeps, steps of work
 constexpr double kServes = 0.3;                          // of wall time: another thread waits for work from outside
 
 // What it looks at between its sleeps, known when the looks are calls that fail or come back with nothing.
@@ -93,15 +93,23 @@ void find_lateness_of_check(Polling& polling) {
   polling.high = std::min(polling.place.seconds, waits * polling.interval);
 }
 
-// A thread that hands something on after each of its sleeps paces work; one that waits for an answer sleeps more often than it asks.
-bool paces_others(const Model& model, const Polling& polling) {
-  double handed_on = 0;
-  for (const CallRow& row : model.recording.calls.rows) {
-    const CallGroup group = trace::group_of(row.key.call);
-    const bool wakes = row.key.call == Call::cond_signal || row.key.call == Call::cond_broadcast || row.key.call == Call::sem_post || row.key.call == Call::futex_wake;
-    if (row.key.thread == polling.thread && (wakes || group == CallGroup::output)) handed_on += static_cast<double>(row.counts.calls);
-  }
-  return handed_on >= kEachTime * polling.place.calls;
+// What a thread does for others or waits for elsewhere. A lock, a wait given up after a time and a change of the address space may belong
+// to a look.
+bool is_step_of_work(const CallRow& row) {
+  const CallGroup group = trace::group_of(row.key.call);
+  const bool wakes = row.key.call == Call::cond_signal || row.key.call == Call::cond_broadcast || row.key.call == Call::sem_post || row.key.call == Call::futex_wake ||
+                     row.key.call == Call::wake_nobody;
+  return wakes || group == CallGroup::output || group == CallGroup::input || group == CallGroup::condition || group == CallGroup::semaphore || group == CallGroup::futex ||
+         group == CallGroup::join || group == CallGroup::connection || group == CallGroup::flush || row.key.call == Call::sleep_until;
+}
+
+// A thread that does something each time it has slept paces work, or waits for what takes that long; one that waits for an answer sleeps
+// more often than it gets one.
+bool works_between_sleeps(const Model& model, const Polling& polling) {
+  double steps = 0;
+  for (const CallRow& row : model.recording.calls.rows)
+    if (row.key.thread == polling.thread && is_step_of_work(row)) steps += static_cast<double>(row.counts.calls) - static_cast<double>(row.counts.empty);
+  return steps >= kEachTime * polling.place.calls;
 }
 
 bool is_polling(const Model& model, const Checks& checks, Polling& polling) {
@@ -115,7 +123,7 @@ bool is_polling(const Model& model, const Checks& checks, Polling& polling) {
   }
   const ThreadWaits* waits = model.waits.find(polling.thread);
   const bool looks_only = waits && waits->running <= std::min(kMostlySleeps * polling.place.seconds, kLongestLook * sleeps);
-  if (!looks_only || paces_others(model, polling) || model.waits.threads.size() < 2 || polling.interval > kLongestOfFlag) return false;
+  if (!looks_only || works_between_sleeps(model, polling) || model.waits.threads.size() < 2 || polling.interval > kLongestOfFlag) return false;
   polling.serves = another_serves(model, polling.thread);
   find_lateness_of_flag(model, polling);
   return true;

@@ -87,6 +87,17 @@ class BlockingMatrixTest(Scratch):
                 wrong = {name: error for name, error in again.items() if name in wrong}
         self.assertEqual(wrong, {})
 
+    def test_sleeps_at_intervals_are_told_from_a_schedule(self):
+        kinds = call_kinds()
+        for way, expected in (("same", "sleep"), ("rest", "sleep_until"), ("moments", "sleep_until"), ("interval", "sleep")):
+            with self.subTest(way=way):
+                _, dump = self.record([program("sleeps"), way])
+                calls = collections.Counter()
+                for record in raw_records.tables(dump)["call_aggregate"]:
+                    calls[kinds[record["call"]]] += record["calls"]
+                self.assertGreaterEqual(calls[expected], 0.8 * (calls["sleep"] + calls["sleep_until"]), calls)
+                self.assertGreater(calls[expected], 20)  # on a busy machine some moments have passed
+
     def test_who_wakes_a_futex_is_told(self):
         """By syscall() itself, and by the standard library, which calls it."""
         _, dump = self.record([program("blocking_matrix"), "times"], timeout=120)

@@ -41,6 +41,23 @@ TEST(SleepPolling, WhoWorksAfterEachSleepPacesItself) {
   EXPECT_TRUE(sleep_polling(*model_of(builder.finish(4))).findings.empty());
 }
 
+TEST(SleepPolling, SleepsUntilASetMomentAreASchedule) {
+  TraceBuilder builder;
+  builder.thread({.name = "other"});
+  builder.calls({.call = Call::sleep_until, .stack = builder.stack({"main", "serve_at_rate"}), .calls = 380, .each = 0.010, .to = 4});
+  EXPECT_TRUE(sleep_polling(*model_of(builder.finish(4))).findings.empty());
+}
+
+TEST(SleepPolling, WhoAnswersAfterEachSleepIsNoPoller) {
+  for (const Call step : {Call::send, Call::recv, Call::cond_wait, Call::wake_nobody}) {
+    TraceBuilder builder;
+    builder.thread({.name = "other"});
+    sleeps(builder, 1, "check_password", 380, 0.010, 4);
+    builder.calls({.call = step, .object = 0x10, .stack = builder.stack({"main", "answer"}), .calls = 380, .each = 1e-6, .to = 4});
+    EXPECT_TRUE(sleep_polling(*model_of(builder.finish(4))).findings.empty());
+  }
+}
+
 TEST(SleepPolling, ChecksThatComeBackEmptyTellHowManyWaitsThereWere) {
   TraceBuilder builder;
   sleeps(builder, 1, "await_child", 300, 0.010, 4);
