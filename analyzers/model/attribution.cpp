@@ -71,15 +71,54 @@ Responsible loop_owner(const Symbols& symbols, LoopIndex& loops, Responsible who
   return who;
 }
 
-Frame culprit_of(const Symbols& symbols, FunctionId host, const std::vector<std::pair<StackWeight, Responsible>>& stacks, std::uint64_t total) {
-  constexpr double kOwnerDominates = 0.7;
-  std::map<FunctionId, std::uint64_t> owners;
-  for (const auto& [weight, who] : stacks) owners[who.owner] += weight.ns;
-  const FunctionId owner = heaviest(owners);
-  const FunctionId named = static_cast<double>(owners[owner]) >= kOwnerDominates * static_cast<double>(total) ? owner : host;
+// One template's functions are one to whoever reads the source: the name without the arguments at its end.
+std::string_view without_arguments(std::string_view name) {
+  if (!name.ends_with('>') || name.find("operator") != std::string_view::npos) return name;
+  std::size_t depth = 0;
+  for (std::size_t i = name.size(); i-- > 0;) {
+    if (name[i] == '>') ++depth;
+    if (name[i] == '<' && --depth == 0) return name.substr(0, i);
+  }
+  return name;
+}
+
+using Chosen = std::vector<std::pair<StackWeight, Responsible>>;
+
+// The functions inlined into each other at the owner's node, from the owner outward.
+std::span<const SymbolFrame> chain_of(const Symbols& symbols, const Responsible& who) {
+  const auto frames = symbols.frames(who.node);
+  const auto own = std::find_if(frames.begin(), frames.end(), [&](const SymbolFrame& frame) { return frame.function == who.owner; });
+  return frames.subspan(static_cast<std::size_t>(own - frames.begin()));
+}
+
+// The innermost function, an owner or one it is inlined into, in which most of the time passes; the host when there is none.
+FunctionId dominating_function(const Symbols& symbols, FunctionId host, const Chosen& stacks, std::uint64_t total) {
+  constexpr double kDominates = 0.7;
+  std::map<std::string_view, std::uint64_t> weights;
+  const Chosen::value_type* most = &stacks.front();
+  for (const auto& stack : stacks) {
+    if (stack.first.ns > most->first.ns) most = &stack;
+    std::vector<std::string_view> met;
+    for (const SymbolFrame& frame : chain_of(symbols, stack.second)) {
+      const std::string_view name = without_arguments(symbols.function_name(frame.function));
+      if (std::find(met.begin(), met.end(), name) != met.end()) continue;
+      met.push_back(name);
+      weights[name] += stack.first.ns;
+    }
+  }
+  for (const SymbolFrame& frame : chain_of(symbols, most->second))
+    if (static_cast<double>(weights[without_arguments(symbols.function_name(frame.function))]) >= kDominates * static_cast<double>(total)) return frame.function;
+  return host;
+}
+
+Frame culprit_of(const Symbols& symbols, FunctionId host, const Chosen& stacks, std::uint64_t total) {
+  const FunctionId named = dominating_function(symbols, host, stacks, total);
   std::map<std::tuple<std::uint32_t, std::uint32_t, StackId>, std::uint64_t> lines;
-  for (const auto& [weight, who] : stacks)
+  for (const auto& [weight, who] : stacks) {
     if (who.owner == named) lines[{who.file, who.line, who.node}] += weight.ns;
+    else for (const SymbolFrame& frame : chain_of(symbols, who))
+      if (frame.function == named) lines[{frame.file, frame.line, who.node}] += weight.ns;
+  }
   Frame culprit;
   if (!lines.empty()) {
     const auto [file, line, node] = heaviest(lines);
@@ -107,7 +146,7 @@ Responsible answer_for(const Symbols& symbols, LoopIndex& loops, Responsible who
     if (loop && loop->kind == LoopKind::search) who.pattern = PatternId::linear_search;
     if (loop && loop->kind == LoopKind::chase) who.pattern = PatternId::tree_walk;
   }
-  return loop_owner(symbols, loops, who);
+  return who.entry ? who : loop_owner(symbols, loops, who);  // a library is called from where it is called, whatever loop that is in
 }
 
 // A function without a name helps nobody when the library function it called has one.
