@@ -20,10 +20,35 @@ constexpr double kMostlyServes = 0.5;  // of their lives waiting for work: then 
 constexpr double kWorthReplaying = 0.03;  // of wall time in the longest wait: no lock can bring more
 constexpr double kHalf = 0.5;          // what surely comes of a repair that shortens the section and does not remove it
 
+struct Contender {
+  double running = 0;  // seconds
+  double wait = 0;     // off the CPU
+  double turn = 0;     // until it had the lock: also for a CPU once it was given on
+  double need = 0;     // what it needs without the waits
+};
+
 struct Contenders {
+  std::vector<Contender> all;
   double before = 0;   // seconds: the longest life
-  double need = 0;     // seconds that the slowest needs without the waits
-  double running = 0, most_wait = 0, waits = 0, engaged = 0, lives = 0, by_design = 0;
+  double running = 0, waits = 0, engaged = 0, lives = 0, by_design = 0;
+
+  // Of the CPU time of going to sleep and waking, each has its part.
+  double part_of(const Contender& one, double overhead) const { return running > 0 ? overhead * one.running / running : 0; }
+  double need_of_slowest(double overhead) const {
+    double most = 0;
+    for (const Contender& one : all) most = std::max(most, one.need - part_of(one, overhead));
+    return most;
+  }
+  double most_wait() const {
+    double most = 0;
+    for (const Contender& one : all) most = std::max(most, one.wait);
+    return most;
+  }
+  double most_saved(double overhead) const {
+    double most = 0;
+    for (const Contender& one : all) most = std::max(most, one.turn + part_of(one, overhead));
+    return most;
+  }
 };
 
 Contenders contenders_of(const Model& model, const Lock& lock, double part) {
@@ -34,9 +59,8 @@ Contenders contenders_of(const Model& model, const Lock& lock, double part) {
     const double wait = std::min(known->second, thread.blocked_seconds()) * part;
     found.before = std::max(found.before, thread.alive);
     const double idle = thread.by_design() - (lock.of_interpreter() ? std::min(wait, thread.by_design()) : 0);  // its waits are on a condition, but not for work
-    found.need = std::max(found.need, thread.alive - thread.runnable - wait - idle);
+    found.all.push_back({thread.running, wait, std::min(known->second * part, thread.blocked_seconds() + thread.runnable), thread.alive - thread.runnable - wait - idle});
     found.running += thread.running;
-    found.most_wait = std::max(found.most_wait, wait);
     found.waits += wait, found.engaged += thread.engaged(), found.lives += thread.alive, found.by_design += idle;
   }
   return found;
@@ -158,17 +182,18 @@ Gain gain_of_less_waiting(const Model& model, const Lock& lock, double part, con
   }
   const Others others = others_of(model, lock);
   const double overhead = part * cpu_of_waiting(model, lock);
-  const bool worth_it = part >= 1 && !lock.of_interpreter() && contenders.most_wait >= kWorthReplaying * wall;
+  const bool worth_it = part >= 1 && !lock.of_interpreter() && contenders.most_wait() >= kWorthReplaying * wall;
   if (const auto replayed = worth_it ? replayed_gain(model, lock, contenders, overhead, why) : std::nullopt) return *replayed;
   const double work = others.cpu - std::min(overhead, others.cpu);
   const double cpu = work / std::max(1.0, model.timeline.cpus);
-  const double after = std::max({contenders.need, cpu, others.slowest});
-  gain.high = contenders.most_wait / wall;
-  gain.fraction = std::min(std::max(0.0, contenders.before - after) / wall, gain.high);  // no thread is done earlier than by what it waits
+  const double need = contenders.need_of_slowest(overhead);
+  const double after = std::max({need, cpu, others.slowest});
+  gain.high = contenders.most_saved(overhead) / wall;
+  gain.fraction = std::min(std::max(0.0, contenders.before - after) / wall, gain.high);  // no thread is done earlier than by what it waits, and does for it
   gain.low = kHalf * gain.fraction;
   gain.how = fmt::format("without {} of waiting in each the threads need {:.2f} s instead of {:.2f} s: the longest of what the slowest has left to do ({:.2f} s) and all CPU time "
                          "over {:.0f} CPUs ({:.2f} s, less the {:.2f} s that going to sleep and waking takes); half of it if the section only gets shorter; {}",
-                         part < 1 ? "that part" : "all", after, contenders.before, contenders.need, model.timeline.cpus, cpu, overhead, why);
+                         part < 1 ? "that part" : "all", after, contenders.before, need, model.timeline.cpus, cpu, overhead, why);
   return bounded(gain);
 }
 
