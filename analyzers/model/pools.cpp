@@ -205,6 +205,7 @@ class PoolFinder {
       const double tasks = static_cast<double>(row.counts.calls - (by_reading ? row.counts.empty + row.counts.errors : 0));
       const bool unheard = row.key.call == Call::wake_nobody;
       pool.tasks += tasks;
+      if (!by_reading && !is_member(row.key.thread)) pool.bringers.insert(row.key.thread);
       if (unheard) pool.unheard += tasks;
       if (!by_reading && is_member(row.key.thread)) pool.own_tasks += tasks, pool.own_unheard += unheard ? tasks : 0;
       const auto owner = owners_.find(row.key.object);

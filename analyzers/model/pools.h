@@ -41,6 +41,7 @@ struct Pool {
   StackId idle_stack = 0;
   trace::Call idle_call = trace::Call::none;
   std::set<std::uint64_t> queues;       // what the members wait on for work
+  std::set<ThreadId> bringers;          // other threads that wake members
   std::vector<PoolBin> bins;
   std::vector<PoolPlace> obstacles;     // most time first
 

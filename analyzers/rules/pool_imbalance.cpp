@@ -16,11 +16,23 @@ namespace {
 constexpr double kWorthSaying = 0.05;  // gain
 constexpr double kToTheEnd = 0.9;
 
+// Who brings tasks waits until there is room for them: they would come sooner.
+bool bringers_are_held(const Model& model, const Pool& pool) {
+  constexpr double kMostly = 0.5;  // of its life
+  return std::any_of(pool.bringers.begin(), pool.bringers.end(), [&](ThreadId id) {
+    const ThreadWaits* waits = model.waits.find(id);
+    if (!waits) return false;
+    double held = 0;
+    for (const WaitCause cause : {WaitCause::futex, WaitCause::condition, WaitCause::semaphore}) held += waits->blocked[static_cast<std::size_t>(cause)];
+    return held >= kMostly * waits->alive;
+  });
+}
+
 // Shared out evenly, as far as the CPUs can run at a time what now runs one by one, and as the tasks come.
 double even_share(const Model& model, const Pool& pool, const PoolMember& busiest) {
   const double mean = pool.busy / static_cast<double>(pool.size());
   const double by_cpus = pool.running / std::max(1.0, std::min(static_cast<double>(pool.size()), free_cpus(model, pool)));
-  return std::min(busiest.busy(), std::max({mean, by_cpus, pool.last_task - pool.begin}));
+  return std::min(busiest.busy(), std::max({mean, by_cpus, bringers_are_held(model, pool) ? 0 : pool.last_task - pool.begin}));
 }
 
 Gain gain_of(const Model& model, const Pool& pool, const PoolMember& busiest) {
@@ -38,14 +50,18 @@ Gain gain_of(const Model& model, const Pool& pool, const PoolMember& busiest) {
 Finding finding_of(const Model& model, const Pool& pool, const PoolMember& busiest, Gain gain) {
   Finding finding;
   finding.severity = severity_by_part(gain.fraction);
-  finding.confidence = 0.8;
+  const bool queue_seen = busiest.unheard > 0;
+  finding.confidence = queue_seen ? 0.8 : 0.65;
   finding.culprit = task_of(model, pool);
-  finding.title = fmt::format("one of {} does {} of the work, and {} of its tasks find it busy while the others idle", pool_name(pool), percent(busiest.busy() / pool.busy),
-                              percent(busiest.unheard / busiest.tasks));
+  finding.title = fmt::format("one of {} does {} of the work, and {} while the others idle", pool_name(pool), percent(busiest.busy() / pool.busy),
+                              queue_seen ? percent(busiest.unheard / busiest.tasks) + " of its tasks find it busy" : "is busy for " + percent(busiest.busy() / busiest.alive) + " of its time");
   finding.gain = std::move(gain);
   finding.evidence = {text_evidence("busiest thread", thread_label(model, busiest.thread)), seconds_evidence("it was busy", busiest.busy()),
-                      seconds_evidence("the others on average", busy_of_others(pool, busiest)), count_evidence("its tasks", busiest.tasks, "tasks"),
-                      fraction_evidence("of them, those that found it busy", busiest.unheard / busiest.tasks)};
+                      seconds_evidence("the others on average", busy_of_others(pool, busiest))};
+  if (queue_seen) {
+    finding.evidence.push_back(count_evidence("its tasks", busiest.tasks, "tasks"));
+    finding.evidence.push_back(fraction_evidence("of them, those that found it busy", busiest.unheard / busiest.tasks));
+  }
   for (Evidence& evidence : pool_evidence(model, pool)) finding.evidence.push_back(std::move(evidence));
   const std::vector<StackWeight> own = stacks_of_thread(model, busiest.thread);
   finding.stacks = cpu_stacks(model, own, 1);

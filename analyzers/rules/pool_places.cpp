@@ -45,14 +45,19 @@ bool are_cpus_taken(const Model& model, const Pool& pool) {
   return seconds > 0 && cpu >= kCpusTaken * seconds;
 }
 
-// Tasks wait for one of the threads while the others have little to do.
-bool is_uneven(const Pool& pool) {
+// Tasks wait for one of the threads while the others have little to do: they are seen to find it busy, or, where bringing work to a busy
+// thread wakes nobody, it hardly ever is without any.
+bool is_uneven(const Model& model, const Pool& pool) {
   constexpr double kFewestTasks = 20, kFarAbove = 2;
   constexpr double kWaits = 0.3, kBusy = 0.5;  // of the busiest's tasks find it busy; of its life
   if (!pool.own_queues) return false;
   const PoolMember& busiest = busiest_of(pool);
-  if (busiest.tasks < kFewestTasks || busiest.unheard < kWaits * busiest.tasks) return false;
-  return busiest.busy() >= kBusy * busiest.alive && busiest.busy() >= kFarAbove * busy_of_others(pool, busiest);
+  if (busiest.busy() < kBusy * busiest.alive || busiest.busy() < kFarAbove * busy_of_others(pool, busiest)) return false;
+  if (busiest.tasks >= kFewestTasks && busiest.unheard >= kWaits * busiest.tasks) return true;
+  const ThreadWaits* waits = model.waits.find(busiest.thread);
+  const auto outside = [&](WaitCause cause) { return waits ? waits->designed[static_cast<std::size_t>(cause)] : 0; };  // one may wait for descriptors for all
+  const double work = busiest.busy() - outside(WaitCause::poll) - outside(WaitCause::network);
+  return work >= model.thresholds.pool_saturated_utilization * busiest.alive && pool.unheard <= 0 && pool.tasks >= kFewestTasks && pool.counts_tasks();
 }
 
 // One kind of wait takes most of the time, and most tasks have none of it.
@@ -66,7 +71,7 @@ bool few_wait(const Model& model, const Pool& pool) {
 
 PoolTrouble trouble_of(const Model& model, const Pool& pool) {
   if (pool.busy <= 0) return PoolTrouble::none;
-  if (is_uneven(pool)) return PoolTrouble::uneven;
+  if (is_uneven(model, pool)) return PoolTrouble::uneven;
   if (pool.own_unheard > 0 && hangs_since(model, pool) >= 0) return PoolTrouble::own_tasks;
   if (!is_busy(model, pool)) return PoolTrouble::none;
   const bool needs_itself = pool.own_unheard > 0 && pool.own_unheard >= kSentByItself * pool.tasks;

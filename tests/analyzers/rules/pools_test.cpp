@@ -245,6 +245,34 @@ TEST(PoolImbalance, OneWorkerGetsMostOfTheTasks) {
   }
 }
 
+// The same with channels into which work is put without a word to a thread that is busy; `first_in` is what the first is at all the time.
+std::unique_ptr<Model> model_with_silent_queues(Call first_in, double bringer_held) {
+  TraceBuilder builder(4);
+  const auto idle = builder.stack({"run_worker", "take_task"}), task = builder.stack({"run_worker", "fetch_page"});
+  for (unsigned i = 0; i < 4; ++i) {
+    const auto thread = builder.thread({.name = "worker", .start_routine = "run_worker"});
+    builder.calls({.thread = thread, .call = i ? Call::recv : first_in, .object = first_in == Call::epoll_wait && !i ? 0 : builder.peer("10.0.0.1:80"), .stack = task, .calls = i ? 20.0 : 800.0,
+                   .each = i ? 0.002 : kSeconds / 800.0, .to = kSeconds});
+    if (i == 0) continue;
+    builder.calls({.thread = thread, .call = Call::futex_wait, .object = kQueue + i, .stack = idle, .calls = 20, .each = (kSeconds - 0.04) / 20, .to = kSeconds});
+    builder.calls({.call = Call::futex_wake, .object = kQueue + i, .stack = builder.stack({"main", "submit"}), .calls = 20, .each = 0, .to = kSeconds});
+  }
+  if (bringer_held > 0) builder.calls({.call = Call::futex_wait, .object = kOther, .stack = builder.stack({"main", "submit"}), .calls = 500, .each = bringer_held * kSeconds / 500, .to = kSeconds});
+  return model_of(builder.finish(kSeconds));
+}
+
+TEST(PoolImbalance, AWorkerThatIsNeverWithoutWorkWhileTheOthersAre) {
+  const auto result = pool_imbalance(*model_with_silent_queues(Call::recv, 0.9));
+  ASSERT_EQ(result.findings.size(), 1u);
+  EXPECT_EQ(incomplete(result.findings[0]), "");
+  EXPECT_EQ(result.findings[0].severity, Severity::high);
+  EXPECT_NEAR(result.findings[0].gain.fraction, 0.74, 0.03);
+}
+
+TEST(PoolImbalance, WhereWorkComesAsItDoesNothingIsWon) { EXPECT_TRUE(pool_imbalance(*model_with_silent_queues(Call::recv, 0)).findings.empty()); }
+
+TEST(PoolImbalance, AWorkerThatWaitsForDescriptorsForAllIsFine) { EXPECT_TRUE(pool_imbalance(*model_with_silent_queues(Call::epoll_wait, 0.9)).findings.empty()); }
+
 TEST(PoolImbalance, QueuesThatShareTheWorkAreFine) { EXPECT_EQ(names_of(*model_with_queues(0.3, true)), ""); }
 
 PoolSpec trickle(unsigned threads) { return {.threads = threads, .idle = 0.98, .running = 0.01, .waits = 0, .tasks = 800, .unheard = 0, .until = kSeconds, .waiting_tasks = 0}; }
