@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Of several peers that do the same, one answers much later. The same is known from the port, or from requests and answers of
-// like size; peers that may do different things are not compared.
+// like size; peers that may do different things are not compared. Or most of the time passes in waiting for one that is asked again and
+// again, one question after the other.
 #include <algorithm>
 #include <cmath>
 
 #include <fmt/format.h>
 
+#include "analyzers/model/gain.h"
+#include "analyzers/model/own_frame.h"
 #include "analyzers/rules/call_places.h"
 #include "analyzers/rules/rules.h"
 
@@ -17,6 +20,7 @@ using trace::EndpointKind;
 
 constexpr double kFewestTurns = 10, kFewestWaited = 3, kMuchSlower = 3;
 constexpr double kLikeSize = 4;                  // times: requests and answers of peers that do the same
+constexpr double kFewestAsked = 100, kMostOfWall = 0.7, kOneAtATime = 1.05;  // turns; of wall time in turns of one peer
 constexpr std::size_t kFewestOthers = 2, kMostPeers = 200, kMostFindings = 3;
 
 struct Peer {
@@ -119,6 +123,39 @@ Finding finding_of(const Model& model, const Peer& peer, const CallPlace& place,
   return finding;
 }
 
+// More than wall time passes in turns where several questions are under way at a time.
+bool is_asked_one_by_one(const Model& model, const Peer& peer) {
+  const double part = peer.waiting() / model.timeline.wall_seconds;
+  return !peer.port.empty() && peer.waited >= kFewestAsked && part >= kMostOfWall && part <= kOneAtATime;
+}
+
+Finding one_by_one(const Model& model, const Peer& peer) {
+  CallPlace place = waiting_place(model, peer);
+  const CallSite *asks = heaviest_of(place, CallGroup::output), *awaits = heaviest_of(place, CallGroup::input);
+  if (asks && awaits && asks->key.thread != awaits->key.thread) place.culprit = own_frame(model, asks->stack);  // it is told the answer by the other thread
+  const std::string name = endpoint_name(model.recording.calls.endpoints[peer.totals->endpoint]);
+  const double part = std::min(1.0, peer.waiting() / model.timeline.wall_seconds);
+  Finding finding;
+  finding.severity = Severity::low;  // whether a question needs the answer before it, nobody sees from outside
+  finding.confidence = 0.5;
+  finding.culprit = place.culprit;
+  finding.title = fmt::format("{} is asked {:.0f} times, one after the other: {} of wall time waiting for answers of {} each{}", name, peer.waited, percent(part), duration(peer.mean),
+                              in_function(place.culprit));
+  finding.gain.fraction = 0.5 * part;
+  finding.gain.high = part * (1 - 1 / peer.waited);
+  finding.gain.how = fmt::format("{:.0f} turns of {} each: two under way at a time take half of it, all at once hardly more than one; nothing where each question depends on the answer before",
+                                 peer.waited, duration(peer.mean));
+  finding.gain = bounded(finding.gain);
+  finding.evidence = {text_evidence("peer", name), count_evidence("answers waited for", peer.waited, "count"), seconds_evidence("one answer, mean", peer.mean),
+                      seconds_evidence("time waiting for it", peer.waiting()), fraction_evidence("of wall time", part)};
+  finding.stacks = blocked_stacks(model, place, 2);
+  finding.advice = {"send the next questions before the answer to the first is there (pipelining), or ask on several connections or threads at a time",
+                    "ask for many things in one question, keep answers that are asked for again, or leave out what is not needed",
+                    fmt::format("where that cannot be: look at {} and the network to it, which set the pace", name)};
+  finding.verify = fmt::format("{}; the {} of waiting for {} should shrink", record_again(model), duration(peer.waiting()), name);
+  return finding;
+}
+
 std::vector<Peer> all_peers(const Model& model) {
   std::vector<Peer> peers;
   for (const EndpointTotals& totals : model.waits.endpoints) {
@@ -138,7 +175,11 @@ RuleResult net_slow_peer(const Model& model) {
   for (const Peer& peer : peers) {
     const double usual = usual_turn(peers, peer);
     if (usual > 0) slowest = std::max(slowest, peer.mean / usual);
-    if (usual <= 0 || peer.waited < kFewestTurns || peer.mean < kMuchSlower * usual || result.findings.size() >= kMostFindings) continue;
+    if (result.findings.size() >= kMostFindings) break;
+    if (usual <= 0 || peer.waited < kFewestTurns || peer.mean < kMuchSlower * usual) {
+      if (is_asked_one_by_one(model, peer)) result.findings.push_back(one_by_one(model, peer));
+      continue;
+    }
     const CallPlace place = waiting_place(model, peer);
     Gain gain = gain_of(model, peer, place, usual);
     if (severity_by_part(gain.fraction) != Severity::info) result.findings.push_back(finding_of(model, peer, place, usual, std::move(gain)));

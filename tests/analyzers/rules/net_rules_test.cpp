@@ -243,6 +243,30 @@ TEST(NetSlowPeer, TwoPeersAreTooFewToCompare) {
   EXPECT_THAT(result.fine, HasSubstr("2 peers"));
 }
 
+// A thread that asks one peer `turns` times for 2 ms each, over `wall` seconds.
+analyzers::RuleResult asked_by_one(double turns, double wall) {
+  TraceBuilder builder;
+  const auto peer = builder.peer("10.0.0.1:5432");
+  builder.calls({.call = Call::send, .object = peer, .stack = builder.stack({"main", "load_rows", "query"}), .calls = turns, .each = 5e-6, .bytes_each = 60, .to = wall});
+  builder.calls({.call = Call::recv, .object = peer, .stack = builder.stack({"main", "load_rows", "query"}), .calls = turns, .each = 0.002, .bytes_each = 100, .to = wall});
+  builder.turns(peer, {.opened = 1, .turns = turns, .each = 0.002, .to = wall});
+  return net_slow_peer(*model_of(builder.finish(wall)));
+}
+
+TEST(NetSlowPeer, OneThatIsAskedAllTheTimeIsALowOne) {
+  const auto result = asked_by_one(900, 2);
+  ASSERT_EQ(result.findings.size(), 1u);
+  EXPECT_EQ(incomplete(result.findings[0]), "");
+  EXPECT_EQ(result.findings[0].severity, Severity::low);
+  EXPECT_EQ(result.findings[0].culprit.function, "query");
+  EXPECT_NEAR(result.findings[0].gain.fraction, 0.45, 0.01);
+  EXPECT_EQ(result.findings[0].gain.low, 0);
+}
+
+TEST(NetSlowPeer, OneThatIsAskedNowAndThenIsFine) { EXPECT_TRUE(asked_by_one(900, 4).findings.empty()); }
+
+TEST(NetSlowPeer, SeveralQuestionsAtATimeAreFine) { EXPECT_TRUE(asked_by_one(4000, 4).findings.empty()); }
+
 TEST(NetRules, WithoutRecordsOfCallsTheyAreNotApplicable) {
   const auto model = model_of(TraceBuilder().finish(1));
   EXPECT_FALSE(net_connection_churn(*model).not_applicable.empty());
