@@ -14,7 +14,7 @@ namespace tailback::analyzers {
 namespace {
 
 constexpr double kOver = 1.5;                          // own runnable threads per CPU
-constexpr double kMediumOver = 2, kHighOver = 4;
+constexpr double kMediumOver = 3, kHighOver = 4;
 constexpr double kWorthSaying = 0.2, kMostOfTheTime = 0.5;  // of wall time
 constexpr double kSwitchCost = 3e-6;  // seconds for a switch with the cache misses behind it; 1 to 10 us in the literature
 

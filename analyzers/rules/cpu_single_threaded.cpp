@@ -93,11 +93,37 @@ bool like_threads_wait(const Model& model, const std::vector<ThreadLoad>& waitin
   return false;
 }
 
+bool is_wake(trace::Call call) {
+  using trace::Call;
+  return call == Call::cond_signal || call == Call::cond_broadcast || call == Call::sem_post || call == Call::futex_wake || call == Call::wake_nobody;
+}
+
+// Whether one of them brings the busy thread its work and waits most of its life until that one tells it to go on: a stage of a pipeline
+// in front of the one that sets the pace. Known by what either waits for and wakes.
+bool holds_up_who_brings_work(const Model& model, ThreadId busy, const std::vector<ThreadLoad>& waiting) {
+  constexpr double kMostly = 0.5;
+  std::set<std::uint64_t> awaited, woken;  // by the busy thread
+  for (const CallRow& row : model.recording.calls.rows) {
+    if (row.key.thread != busy || !row.key.object) continue;
+    if (is_wake(row.key.call)) woken.insert(row.key.object);
+    else if (trace::ends_a_turn(row.key.call)) awaited.insert(row.key.object);
+  }
+  return std::any_of(waiting.begin(), waiting.end(), [&](const ThreadLoad& load) {
+    bool brings = false;
+    for (const CallRow& row : model.recording.calls.rows) brings |= row.key.thread == load.id && is_wake(row.key.call) && awaited.contains(row.key.object);
+    double held = 0;
+    for (const CallSite& site : model.waits.sites)
+      if (site.key.thread == load.id && !is_wake(site.key.call) && woken.contains(site.key.object)) held += site.seconds;
+    return brings && held >= kMostly * load.alive();
+  });
+}
+
 Severity severity_of(const Model& model, const Alone& alone, const std::vector<ThreadLoad>& waiting) {
   double shared = 0;
   for (const ThreadLoad& load : waiting) shared += load.cpu;
   const bool long_enough = model.timeline.wall_seconds >= kLongEnough && alone.seconds >= kMostOfTheTime * model.timeline.wall_seconds;
   if (like_threads_wait(model, waiting)) return long_enough ? Severity::high : Severity::medium;
+  if (holds_up_who_brings_work(model, alone.load.id, waiting)) return Severity::medium;
   return shared >= kSharesTheWork * alone.load.cpu ? Severity::medium : Severity::low;
 }
 

@@ -118,6 +118,7 @@ Finding finding_of(const Model& model, const Churn& churn, double rate, std::uin
   finding.category = Category::pools;
   finding.gain = gain_of(model, churn, creating);
   finding.severity = severity_of(rate, finding.gain.fraction);
+  if (finding.gain.high < kCostMedium) finding.severity = std::min(finding.severity, Severity::low);  // many, but next to what they do they cost nothing
   finding.confidence = 0.9;
   finding.culprit = churn.creation_stack ? own_frame(model, churn.creation_stack) : frame_at(model, churn.start_routine);
   finding.title = fmt::format("{} creates {:.0f} threads a second that live {} on average", finding.culprit.function, rate, duration(churn.lifetime / count));

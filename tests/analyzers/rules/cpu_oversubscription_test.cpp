@@ -44,13 +44,13 @@ TEST(CpuOversubscription, WaitingBecauseOfOtherProgramsIsNotItsFault) {
   EXPECT_TRUE(cpu_oversubscription(*model_of(builder.others_busy(0.7).finish(4))).findings.empty());
 }
 
-TEST(CpuOversubscription, TwiceTheCpusIsMediumAndBelowThatLow) {
+TEST(CpuOversubscription, ThreeTimesTheCpusIsMediumAndBelowThatLow) {
+  const auto thrice = cpu_oversubscription(*model_of(busy_threads(13, 4, 4.0 / 13, 9.0 / 13).finish(4)));
+  ASSERT_EQ(thrice.findings.size(), 1u);
+  EXPECT_EQ(thrice.findings[0].severity, Severity::medium);
   const auto twice = cpu_oversubscription(*model_of(busy_threads(8, 4, 0.5, 0.5).finish(4)));
   ASSERT_EQ(twice.findings.size(), 1u);
-  EXPECT_EQ(twice.findings[0].severity, Severity::medium);
-  const auto slightly = cpu_oversubscription(*model_of(busy_threads(7, 4, 4.0 / 7, 3.0 / 7).finish(4)));
-  ASSERT_EQ(slightly.findings.size(), 1u);
-  EXPECT_EQ(slightly.findings[0].severity, Severity::low);
+  EXPECT_EQ(twice.findings[0].severity, Severity::low);
 }
 
 TEST(CpuOversubscription, ManyMostlySleepingThreadsAreFine) {

@@ -9,6 +9,7 @@ namespace {
 
 using analyzers::cpu_single_threaded;
 using analyzers::Severity;
+using trace::Call;
 using ::testing::HasSubstr;
 
 // One busy stage; `consumers` threads that work a little and wait the rest.
@@ -34,6 +35,25 @@ TEST(CpuSingleThreaded, ABusyStageWithWaitingConsumersIsHigh) {
   EXPECT_EQ(result.findings[0].gain.low, 0);
   EXPECT_EQ(evidence_number(result.findings[0], "threads that waited meanwhile"), 3);
 }
+
+// A stage that is always busy between one that brings it work and one that takes it on; `held`: the one in front waits for room.
+Severity severity_of_stage(bool held) {
+  constexpr std::uint64_t kFull = 0x100, kWork = 0x200;
+  TraceBuilder builder(4);
+  const auto stage = builder.thread({.name = "resample", .start_routine = "resample_all"});
+  builder.run(stage, 0, 4, builder.stack({"resample_all", "resample"}));
+  builder.run(1, 0, 4, builder.stack({"main", "decode"}), {.busy = 0.05, .switches_per_second = 200});
+  builder.calls({.thread = 1, .call = Call::cond_wait, .object = held ? kFull : 0x300, .stack = builder.stack({"main", "push"}), .calls = 800, .each = 3.7 / 800, .to = 4});
+  builder.calls({.thread = 1, .call = Call::wake_nobody, .object = kWork, .calls = 800, .each = 0, .to = 4});
+  builder.calls({.thread = stage, .call = Call::cond_wait, .object = kWork, .stack = builder.stack({"resample_all", "pop"}), .calls = 2, .each = 1e-4, .to = 4});
+  builder.calls({.thread = stage, .call = Call::cond_signal, .object = kFull, .calls = 800, .each = 0, .to = 4});
+  const auto result = cpu_single_threaded(*model_of(builder.finish(4)));
+  return result.findings.empty() ? Severity::info : result.findings[0].severity;
+}
+
+TEST(CpuSingleThreaded, AStageThatHoldsUpTheOneInFrontOfItIsMedium) { EXPECT_EQ(severity_of_stage(true), Severity::medium); }
+
+TEST(CpuSingleThreaded, OneThatMerelyWorksBesideAnotherIsLow) { EXPECT_EQ(severity_of_stage(false), Severity::low); }
 
 TEST(CpuSingleThreaded, ConsumersThatKeepUpWithWorkAreFine) {
   const auto result = cpu_single_threaded(*model_of(stage_with_consumers(3, 0.8).finish(4)));
