@@ -71,6 +71,8 @@ Outcome outcome_of_none(CallKind kind, std::int64_t result) {
     return;
   }
   if (descriptor.writes == 0) return;
+  const bool first = !descriptor.answered;
+  descriptor.answered = true;
   const std::uint64_t ns = tick_clock.to_ns(end - descriptor.last_write);
   const bool waited = tick_clock.to_ns(end - begin) >= capture::kBlockedNs || thread.calls.polled > descriptor.last_write;
   if (!waited) {  // how long the answer has been there nobody knows
@@ -82,6 +84,10 @@ Outcome outcome_of_none(CallKind kind, std::int64_t result) {
   turns.turns.fetch_add(1, std::memory_order_relaxed);
   turns.turn_ns.fetch_add(ns, std::memory_order_relaxed);
   turns.latencies[capture::latency_bucket(ns)].fetch_add(1, std::memory_order_relaxed);
+  if (first) {
+    turns.first_turns.fetch_add(1, std::memory_order_relaxed);
+    turns.first_ns.fetch_add(ns, std::memory_order_relaxed);
+  }
   if (descriptor.writes > 1 && descriptor.small_writes == descriptor.writes && is_delayed_acknowledgement(ns)) {
     turns.watched.store(1, std::memory_order_relaxed);
     turns.delayed_turns.fetch_add(1, std::memory_order_relaxed);

@@ -117,6 +117,7 @@ void Descriptors::set(int fd, EndpointId endpoint, bool is_stream) {
   }
   entry->writes = entry->small_writes = 0;
   entry->is_stream = is_stream;
+  entry->answered = false;
   entry->endpoint.store(endpoint, std::memory_order_release);
 }
 

@@ -17,7 +17,7 @@ using EndpointId = std::uint32_t;  // 0: not known
 // What was said on the connections of an endpoint since the engine last asked (request_turns).
 struct Turns {
   static constexpr std::uint32_t kLatencies = 32;  // as ChannelSums::latencies
-  std::atomic<std::uint64_t> opened, closed, turns, turn_ns, ready_turns, delayed_turns, delayed_ns;
+  std::atomic<std::uint64_t> opened, closed, turns, turn_ns, ready_turns, first_turns, first_ns, delayed_turns, delayed_ns;
   std::atomic<std::uint32_t> delayed_stack, watched;  // watched: there was a delayed turn, second writes keep their stacks
   std::atomic<std::uint32_t> latencies[kLatencies];
 };
@@ -62,6 +62,7 @@ struct Descriptor {
   std::uint16_t writes;                // since the last read
   std::uint8_t small_writes;           // of them, at most 255
   bool is_stream;                      // of a socket: its turns are counted
+  bool answered;                       // there was a turn
   std::uint64_t last_write;            // ticks, when it was under way to the other side
   StackId second_write;                // of this turn, where it was watched
 };

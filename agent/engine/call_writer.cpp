@@ -244,6 +244,8 @@ void CallWriter::write_turns(std::uint64_t id, capture::Turns& turns) {
   record.delayed_turns = turns.delayed_turns.exchange(0, std::memory_order_relaxed);
   record.delayed_ns = turns.delayed_ns.exchange(0, std::memory_order_relaxed);
   record.ready_turns = turns.ready_turns.exchange(0, std::memory_order_relaxed);
+  record.first_turns = turns.first_turns.exchange(0, std::memory_order_relaxed);
+  record.first_ns = turns.first_ns.exchange(0, std::memory_order_relaxed);
   record.delayed_stack = turns.delayed_stack.load(std::memory_order_relaxed);
   if (record.delayed_stack) stacks_->write(static_cast<capture::StackId>(record.delayed_stack));
   dump_->append(record);

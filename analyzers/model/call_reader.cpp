@@ -167,6 +167,8 @@ void CallReader::turns(const trace::RequestTurns& event, StackId delayed_stack) 
   row.turn_ns += believable(event.turn_ns);
   row.delayed_turns += std::min(believable(event.delayed_turns), believable(event.turns));
   row.delayed_ns += std::min(believable(event.delayed_ns), believable(event.turn_ns));
+  row.first_turns += std::min(believable(event.first_turns), believable(event.turns));
+  row.first_ns += std::min(believable(event.first_ns), believable(event.turn_ns));
   if (delayed_stack) row.delayed_stack = delayed_stack;
   row.latencies.add_coded(event.turn_latencies);
 }

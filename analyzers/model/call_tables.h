@@ -52,6 +52,7 @@ struct BlockedRow { CallKey key; StackId stack = 0; std::uint64_t since = 0, t =
 struct TurnRow {
   std::uint64_t endpoint = 0, opened = 0, closed = 0, turns = 0, turn_ns = 0, delayed_turns = 0, delayed_ns = 0;
   std::uint64_t ready_turns = 0;  // of `turns`: the answer was there before anybody waited for it, and took nobody's time
+  std::uint64_t first_turns = 0, first_ns = 0;  // of `turns` that were waited for, the first on a connection
   StackId delayed_stack = 0;
   LogHistogram latencies;
 };

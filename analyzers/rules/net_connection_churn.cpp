@@ -27,9 +27,11 @@ struct Churn {
   CallPlace place;            // connect and close
   double lookups = 0;         // seconds in name lookups, when there is about one for each connection
   double setup = 0;           // CPU time making and configuring sockets, which are no calls that may block
+  double session = 0;         // seconds in first turns that set up what others on the connection need: logging in, handshakes
   double accepting = 0;       // estimate: the first answer on a connection waits until the other side has accepted it
 
-  double known() const { return place.seconds + lookups + setup; }
+  double known() const { return place.seconds + lookups + setup + session; }
+  double requests() const { return session > 0 ? turns - opened : turns; }
   double kept = 1;            // connections that remain
 };
 
@@ -55,6 +57,15 @@ double socket_setup(const Model& model) {
   return seconds;
 }
 
+// The first turn on nearly every connection is followed by others and takes far longer than these: no request is answered by it.
+double session_of(const TurnRow& turns, double opened) {
+  constexpr double kNearlyEvery = 0.8, kFarLonger = 2;
+  const auto first = static_cast<double>(turns.first_turns), later = static_cast<double>(turns.turns) - first;
+  const double later_ns = static_cast<double>(turns.turn_ns) - static_cast<double>(turns.first_ns);
+  if (first < kNearlyEvery * opened || later < kNearlyEvery * first) return 0;
+  return static_cast<double>(turns.first_ns) / first >= kFarLonger * later_ns / later ? static_cast<double>(turns.first_ns) * 1e-9 : 0;
+}
+
 Churn churn_of(const Model& model, const EndpointTotals& totals) {
   Churn churn{{totals.endpoint}, 0, 0, 0, {}};
   const double connects = calls_of(totals, Call::connect);
@@ -62,6 +73,7 @@ Churn churn_of(const Model& model, const EndpointTotals& totals) {
   churn.opened = std::max(connects, static_cast<double>(totals.turns->opened));
   churn.turns = static_cast<double>(totals.turns->turns);
   churn.turn_seconds = static_cast<double>(totals.turns->turn_ns) * 1e-9;
+  churn.session = session_of(*totals.turns, churn.opened);
   return churn;
 }
 
@@ -85,7 +97,7 @@ void join(std::vector<Churn>& joined, Churn&& churn) {
   const auto known = std::find_if(joined.begin(), joined.end(), same);
   if (known == joined.end()) return joined.push_back(std::move(churn));
   known->peers.push_back(churn.peers.front());
-  known->opened += churn.opened, known->turns += churn.turns, known->turn_seconds += churn.turn_seconds;
+  known->opened += churn.opened, known->turns += churn.turns, known->turn_seconds += churn.turn_seconds, known->session += churn.session;
   known->place.add(churn.place);
 }
 
@@ -103,7 +115,7 @@ void find_cost(const Model& model, Churn& churn, double all_opened) {
   for (const CallSite* site : churn.place.sites)
     if (site->key.call == Call::close) closing += site->seconds - site->blocked_seconds;
   churn.setup = std::min(socket_setup(model) * churn.opened / all_opened, closing);
-  churn.accepting = std::min(closing, 0.5 * churn.turn_seconds);
+  churn.accepting = std::min(closing, 0.5 * (churn.turn_seconds - churn.session));
   churn.kept = static_cast<double>(std::max<std::size_t>(1, seconds_by_thread(churn.place).size()) * churn.peers.size());
 }
 
@@ -112,25 +124,26 @@ Gain gain_of(const Model& model, const Churn& churn) {
   WaitSaving saving;
   saving.seconds = seconds_by_thread(churn.place, saved * whole / std::max(churn.place.seconds, 1e-9));
   saving.low = 0.8 * churn.known() / whole;
-  saving.high = (churn.known() + 0.5 * churn.turn_seconds / std::max(saved, 1e-9)) / whole;
-  saving.why = fmt::format("time to connect and close{}{}, for all but {:.0f} of {:.0f} connections, and {} that the other side is taken to need to accept them, which is not seen from here",
-                           churn.lookups > 0 ? ", look names up" : "", churn.setup > 0 ? " and set sockets up" : "", churn.kept, churn.opened, duration(churn.accepting));
+  saving.high = (churn.known() + 0.5 * (churn.turn_seconds - churn.session) / std::max(saved, 1e-9)) / whole;
+  saving.why = fmt::format("time to connect and close{}{}{}, for all but {:.0f} of {:.0f} connections, and {} that the other side is taken to need to accept them, which is not seen from here",
+                           churn.session > 0 ? ", be let in" : "", churn.lookups > 0 ? ", look names up" : "", churn.setup > 0 ? " and set sockets up" : "", churn.kept, churn.opened, duration(churn.accepting));
   return gain_of_waiting(model, saving);
 }
 
 Finding finding_of(const Model& model, const Churn& churn, Gain gain) {
   std::string name = endpoint_name(model.recording.calls.endpoints[churn.peers.front()]);
-  const double each = churn.turns / churn.opened, saved = std::max(0.0, churn.opened - churn.kept);
+  const double saved = std::max(0.0, churn.opened - churn.kept);
   if (churn.peers.size() > 1) name += fmt::format(" and {}", plural(churn.peers.size() - 1, "other peer"));
   Finding finding;
   finding.severity = severity_by_part(gain.fraction);
   finding.gain = std::move(gain);
   finding.confidence = 0.85;
   finding.culprit = churn.place.culprit;
-  finding.title = fmt::format("{:.0f} connections to {} were made{} for {:.0f} requests: {} of wall time to connect and close", churn.opened, name,
-                              in_function(churn.place.culprit), churn.turns, percent(churn.place.seconds / model.timeline.wall_seconds));
-  finding.evidence = {text_evidence("peer", name), count_evidence("connections", churn.opened, "count"), count_evidence("requests on each", std::round(10 * each) / 10, "count"),
+  finding.title = fmt::format("{:.0f} connections to {} were made{} for {:.0f} requests: {} to connect{} and close", churn.opened, name,
+                              in_function(churn.place.culprit), churn.requests(), duration(churn.place.seconds + churn.session), churn.session > 0 ? ", be let in" : "");
+  finding.evidence = {text_evidence("peer", name), count_evidence("connections", churn.opened, "count"), count_evidence("requests on each", std::round(10 * churn.requests() / churn.opened) / 10, "count"),
                       seconds_evidence("time to connect and close", churn.place.seconds), seconds_evidence("one connection, mean", churn.place.seconds / churn.opened)};
+  if (churn.session > 0) finding.evidence.push_back(seconds_evidence("time in the first turn on each, which lets in", churn.session));
   if (churn.lookups > 0) finding.evidence.push_back(seconds_evidence("time looking the name up", churn.lookups));
   if (churn.setup > 0) finding.evidence.push_back(seconds_evidence("CPU time setting sockets up", churn.setup));
   finding.stacks = blocked_stacks(model, churn.place, 2);

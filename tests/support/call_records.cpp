@@ -69,10 +69,10 @@ TraceBuilder& TraceBuilder::turns(std::uint64_t endpoint, const TurnSpec& spec) 
   each_second(spec.from, spec.to, [&](std::uint64_t end_ms, std::uint64_t span_ms, double part) {
     const std::string by_time = latencies(spec.each, spec.turns * part);
     add(trace::RequestTurns{.end_ms = end_ms, .span_ms = span_ms, .object = endpoint, .opened = whole(spec.opened * part), .closed = whole(spec.opened * part),
-                            .turns = whole((spec.turns + spec.delayed) * part), .turn_ns = whole((spec.turns * spec.each + spec.delayed * spec.delayed_each) * part * 1e9),
+                            .turns = whole((spec.turns + spec.delayed) * part), .turn_ns = whole((spec.turns * spec.each + spec.first * (spec.first_each - spec.each) + spec.delayed * spec.delayed_each) * part * 1e9),
                             .turn_latencies = by_time, .delayed_turns = whole(spec.delayed * part),
                             .delayed_ns = whole(spec.delayed * spec.delayed_each * part * 1e9), .delayed_stack = spec.delayed_stack,
-                            .ready_turns = whole(spec.ready * part)});
+                            .ready_turns = whole(spec.ready * part), .first_turns = whole(spec.first * part), .first_ns = whole(spec.first * spec.first_each * part * 1e9)});
   });
   return *this;
 }

@@ -90,6 +90,7 @@ struct TurnSpec {
   double opened = 0, turns = 0, each = 0;       // seconds a turn
   double delayed = 0, delayed_each = 0.04;      // further turns that were delayed
   double ready = 0;                             // further ones whose answer nobody had to wait for
+  double first = 0, first_each = 0;             // of `turns`, the first on a connection, and how long one of these takes
   std::uint64_t delayed_stack = 0;
   double from = 0, to = 1;
 };

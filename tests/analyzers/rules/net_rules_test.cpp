@@ -44,6 +44,26 @@ TEST(NetConnectionChurn, AConnectionForEachRequest) {
   EXPECT_THAT(finding.advice[0], HasSubstr("999 connections are saved"));
 }
 
+TEST(NetConnectionChurn, BeingLetInBelongsToIt) {
+  for (const double first_each : {0.5e-3, 1.5e-3}) {
+    TraceBuilder builder;
+    const auto peer = builder.peer("10.0.0.1:5432"), stack = builder.stack({"main", "query"});
+    builder.calls({.call = Call::connect, .object = peer, .stack = stack, .calls = 1000, .each = 50e-6, .to = 4});
+    builder.calls({.call = Call::close, .object = peer, .stack = stack, .calls = 1000, .each = 50e-6, .to = 4});
+    talk(builder, peer, 1000, 500e-6);
+    builder.turns(peer, {.opened = 1000, .turns = 2000, .each = 500e-6, .first = 1000, .first_each = first_each, .to = 4});
+    const auto result = net_connection_churn(*model_of(builder.finish(4)));
+    if (first_each < 1e-3) {
+      EXPECT_THAT(result.findings, ::testing::Each(::testing::Field(&analyzers::Finding::severity, ::testing::Le(Severity::low)))) << "a turn like the others answers a request";
+      continue;
+    }
+    ASSERT_EQ(result.findings.size(), 1u);
+    EXPECT_EQ(incomplete(result.findings[0]), "");
+    EXPECT_NEAR(result.findings[0].gain.fraction, (1.5 + 0.15) / 4, 0.02);
+    EXPECT_THAT(result.findings[0].title, HasSubstr("for 1000 requests"));
+  }
+}
+
 TraceBuilder quick_connections(double setting_up) {
   TraceBuilder builder;
   const auto peer = builder.peer("127.0.0.1:80"), stack = builder.stack({"main", "fetch"});
