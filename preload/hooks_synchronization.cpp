@@ -63,7 +63,23 @@ bool took_semaphore(sem_t* semaphore) {
 
 // As has_waiters of a mutex.
 unsigned waiters_of(const pthread_cond_t* condition) { return __atomic_load_n(&condition->__data.__wrefs, __ATOMIC_RELAXED) >> 3; }
-bool has_waiters(const pthread_cond_t* condition) { return waiters_of(condition) != 0; }
+
+// Whether a signal would wake somebody, as glibc itself decides (nptl/pthread_cond_common.c): who was woken before and has not gone on yet
+// counts among the waiters, but is not there for the next signal. Of a burst of signals all but the first few would seem to be heard.
+bool has_waiters(const pthread_cond_t* condition) {
+  if (waiters_of(condition) == 0) return false;
+#if __GLIBC_PREREQ(2, 41)  // other counters
+  return true;
+#else
+  std::uint64_t sequence, start;  // what else they hold in their lowest bit: which group is the older one, and a flag
+  __atomic_load(reinterpret_cast<const std::uint64_t*>(&condition->__data.__wseq), &sequence, __ATOMIC_RELAXED);
+  __atomic_load(reinterpret_cast<const std::uint64_t*>(&condition->__data.__g1_start), &start, __ATOMIC_RELAXED);
+  const unsigned older = (sequence & 1) ^ 1;
+  const auto left_in = [&](unsigned group) { return __atomic_load_n(&condition->__data.__g_size[group], __ATOMIC_RELAXED); };
+  const unsigned came_later = static_cast<unsigned>((sequence >> 1) - (start >> 1)) - (__atomic_load_n(&condition->__data.__g1_orig_size, __ATOMIC_RELAXED) >> 2);
+  return left_in(older) != 0 || came_later + left_in(older ^ 1) != 0;
+#endif
+}
 bool has_waiters(const sem_t* semaphore) { return __atomic_load_n(reinterpret_cast<const std::uint64_t*>(semaphore), __ATOMIC_RELAXED) >> 32; }
 
 // Before the call that wakes: afterwards the woken thread may already be gone on, and the object with it. Nobody waiting: work is brought
