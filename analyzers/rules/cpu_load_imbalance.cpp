@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Threads that share one piece of work finish far apart, and the last one decides when it is done. Threads of a pool that
-// merely do different amounts are no imbalance: they must begin together and the others must have stopped.
+// Threads that share one piece of work finish far apart, and the last one decides when it is done: once, or round after round, where the
+// others wait for it each time. Threads of a pool that merely do different amounts are no imbalance: they must begin together and the
+// others must have stopped, or wait for the one.
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -37,6 +39,7 @@ struct Uneven {
   double length = 0;
   std::size_t threads = 0, phases = 0;
   ThreadId last = 0;
+  bool in_rounds = false;
 };
 
 std::vector<Phase> phases_of(std::vector<ThreadLoad> loads) {
@@ -66,8 +69,7 @@ bool finishes_apart(const Phase& phase, double& others_finish) {
   return busy && phase.end - others_finish >= kFarApart * length && last.cpu - mean_cpu >= kFarApart * last.cpu;
 }
 
-void add_phase(Uneven& uneven, const Phase& phase, double others_finish, double cpus, double wall) {
-  const ThreadLoad& last = *phase.last();
+void add_phase(Uneven& uneven, const Phase& phase, const ThreadLoad& last, double others_finish, double cpus, double wall) {
   double total = 0;
   for (const ThreadLoad& load : phase.threads) total += load.cpu;
   const double count = static_cast<double>(phase.threads.size());
@@ -105,31 +107,68 @@ std::map<FunctionId, double> times_by_first(const Model& model, const ThreadGrou
 }
 
 // The main thread takes part in a group's work where most of its own time passes in the function that most of the group's begins with (the
-// body of an OpenMP loop). What both merely call, like a hash, tells nothing.
-bool main_takes_part(const Model& model, const ThreadGroup& group) {
+// body of an OpenMP loop). What both merely call, like a hash, tells nothing. That part of its time; 0: it does not.
+double part_of_main(const Model& model, const ThreadGroup& group) {
   constexpr double kMostOfIts = 0.5;
   const auto main = std::find_if(model.cpu.groups.begin(), model.cpu.groups.end(), [](const ThreadGroup& one) { return one.is_main; });
-  if (main == model.cpu.groups.end() || group.is_main) return false;
+  if (main == model.cpu.groups.end() || group.is_main || main->cpu_ns == 0) return 0;
   std::map<FunctionId, double> of_main;
   for (const FunctionTime& time : model.cpu.functions_of(main->stacks)) of_main[time.function] = static_cast<double>(time.total_ns);
   const std::map<FunctionId, double> of_group = times_by_first(model, group);
-  return std::any_of(of_group.begin(), of_group.end(), [&](const auto& function) {
-    const auto known = of_main.find(function.first);
-    return known != of_main.end() && function.second >= kMostOfIts * static_cast<double>(group.cpu_ns) &&
-           known->second >= kMostOfIts * static_cast<double>(main->cpu_ns);
-  });
+  double part = 0;
+  for (const auto& [function, ns] : of_group)
+    if (const auto known = of_main.find(function); known != of_main.end() && ns >= kMostOfIts * static_cast<double>(group.cpu_ns))
+      part = std::max(part, known->second / static_cast<double>(main->cpu_ns));
+  return part >= kMostOfIts ? part : 0;
 }
 
-Uneven uneven_of(const ThreadGroup& group, const std::vector<ThreadLoad>& loads, bool with_main, double cpus, double wall) {
+// The others stand still at a barrier to which the busiest comes too. Where the main thread takes part, as in OpenMP, whose waits no hook
+// sees, it is enough that they are not known to wait for anything.
+bool wait_for_it(const Model& model, const Phase& phase, ThreadId busiest, bool with_main) {
+  constexpr double kMostly = 0.5, kHardly = 0.2;  // of the time in which they want no CPU
+  std::set<std::uint64_t> barriers;
+  for (const CallRow& row : model.recording.calls.rows)
+    if (row.key.thread == busiest && row.key.call == trace::Call::barrier_wait) barriers.insert(row.key.object);
+  double idle = 0, at_barrier = 0, blocked = 0;
+  for (const ThreadLoad& load : phase.threads) {
+    if (load.id == busiest) continue;
+    idle += std::max(0.0, load.alive() - load.demand());
+    if (const ThreadWaits* waits = model.waits.find(load.id)) blocked += waits->blocked_seconds();
+    for (const CallSite& site : model.waits.sites)
+      if (site.key.thread == load.id && site.key.call == trace::Call::barrier_wait && barriers.contains(site.key.object)) at_barrier += site.seconds;
+  }
+  return at_barrier >= kMostly * idle || (with_main && blocked <= kHardly * idle);
+}
+
+// All of them as one phase, in which the busiest is hardly ever without work.
+Uneven uneven_in_rounds(const Model& model, std::vector<ThreadLoad> members, double part_of_main) {
+  constexpr double kFewestSeconds = 0.5, kHardlyElse = 0.8;
+  Uneven uneven;
+  if (members.size() < 2 || !model.waits.missing.empty()) return uneven;
+  Phase phase{std::move(members), 0, 0};
+  const ThreadLoad busiest = *std::max_element(phase.threads.begin(), phase.threads.end(), [](const ThreadLoad& a, const ThreadLoad& b) { return a.cpu < b.cpu; });
+  double cpu = 0;
+  for (const ThreadLoad& load : phase.threads) cpu += load.cpu;
+  phase.begin = busiest.first_active, phase.end = busiest.last_active;
+  const double length = phase.end - phase.begin, mean = cpu / static_cast<double>(phase.threads.size());
+  const bool busy = length >= kFewestSeconds && busiest.demand() >= kBusyToTheEnd * length;
+  if (!busy || busiest.cpu - mean < kFarApart * busiest.cpu || !wait_for_it(model, phase, busiest.id, part_of_main > 0)) return uneven;
+  if (busiest.is_main && part_of_main < kHardlyElse) return uneven;  // what it does alone holds up the others
+  add_phase(uneven, phase, busiest, 0, model.timeline.cpus, model.timeline.wall_seconds);
+  uneven.in_rounds = true;
+  return uneven;
+}
+
+Uneven uneven_of(const Model& model, const ThreadGroup& group, const std::vector<ThreadLoad>& loads, double part_of_main) {
   std::vector<ThreadLoad> members;
   for (const ThreadLoad& load : loads)
-    if ((with_main && load.is_main) || std::find(group.threads.begin(), group.threads.end(), load.id) != group.threads.end()) members.push_back(load);
+    if ((part_of_main > 0 && load.is_main) || std::find(group.threads.begin(), group.threads.end(), load.id) != group.threads.end()) members.push_back(load);
   Uneven uneven;
-  for (const Phase& phase : phases_of(std::move(members))) {
+  for (const Phase& phase : phases_of(members)) {
     double others_finish = 0;
-    if (finishes_apart(phase, others_finish)) add_phase(uneven, phase, others_finish, cpus, wall);
+    if (finishes_apart(phase, others_finish)) add_phase(uneven, phase, *phase.last(), others_finish, model.timeline.cpus, model.timeline.wall_seconds);
   }
-  return uneven;
+  return uneven.phases ? uneven : uneven_in_rounds(model, std::move(members), part_of_main);
 }
 
 Gain gain_of(const Uneven& uneven) {
@@ -152,13 +191,18 @@ Finding finding_of(const Model& model, const ThreadGroup& group, const Uneven& u
   finding.severity = uneven.gain >= kHigh ? Severity::high : uneven.gain >= kMedium ? Severity::medium : Severity::low;
   finding.confidence = uneven.phases > 1 || uneven.longest > 1.5 * uneven.mean ? 0.85 : 0.7;
   finding.culprit = sites.empty() ? frame_at(model, group.start_routine) : sites.front().culprit;
-  finding.title = fmt::format("{} threads share work unevenly: the last runs {}, the others are done after {} on average", uneven.threads, duration(uneven.length),
-                              duration(uneven.others_finish));
+  finding.title = uneven.in_rounds ? fmt::format("{} threads share work unevenly, round after round: the busiest computes for {}, all on average for {}, and the others wait for it",
+                                                 uneven.threads, duration(uneven.longest), duration(uneven.mean))
+                                   : fmt::format("{} threads share work unevenly: the last runs {}, the others are done after {} on average", uneven.threads, duration(uneven.length),
+                                                 duration(uneven.others_finish));
   finding.gain = gain_of(uneven);
   finding.evidence = {seconds_evidence("CPU time of the longest thread", uneven.longest), seconds_evidence("mean CPU time of the threads", uneven.mean),
-                      seconds_evidence("time from the others' finish to the last", uneven.length - uneven.others_finish), seconds_evidence("lost to it, summed", uneven.lost),
-                      count_evidence("uneven phases", static_cast<double>(uneven.phases), "phases"), text_evidence("threads", group.label),
-                      text_evidence("last to finish", thread_label(model, uneven.last))};
+                      seconds_evidence("lost to it, summed", uneven.lost), text_evidence("threads", group.label),
+                      text_evidence(uneven.in_rounds ? "busiest" : "last to finish", thread_label(model, uneven.last))};
+  if (!uneven.in_rounds) {
+    finding.evidence.push_back(seconds_evidence("time from the others' finish to the last", uneven.length - uneven.others_finish));
+    finding.evidence.push_back(count_evidence("uneven phases", static_cast<double>(uneven.phases), "phases"));
+  }
   finding.stacks = cpu_stacks(model, sites.empty() ? std::span<const StackWeight>(stacks) : std::span<const StackWeight>(sites.front().stacks), 1);
   for (StackEvidence& stack : creator_stack(model, group.creation_stack, static_cast<double>(group.thread_count), "threads")) finding.stacks.push_back(std::move(stack));
   finding.advice = {"divide by cost instead of by count: many small pieces taken from a shared queue or an atomic index (dynamic schedule), largest first",
@@ -176,10 +220,10 @@ RuleResult cpu_load_imbalance(const Model& model) {
   RuleResult result;
   std::size_t looked_at = 0;
   for (const ThreadGroup& group : model.cpu.groups) {
-    const bool with_main = main_takes_part(model, group);
-    if (group.is_main || group.threads.size() + with_main < 2) continue;
+    const double of_main = part_of_main(model, group);
+    if (group.is_main || group.threads.size() + (of_main > 0) < 2) continue;
     ++looked_at;
-    const Uneven uneven = uneven_of(group, loads, with_main, model.timeline.cpus, wall);
+    const Uneven uneven = uneven_of(model, group, loads, of_main);
     if (uneven.gain >= kWorthSaying) result.findings.push_back(finding_of(model, group, uneven));
   }
   if (looked_at == 0) return RuleResult::cannot("no two threads of the program do the same kind of work");

@@ -16,7 +16,7 @@ WITHOUT_FILES = ("given_back_by_another", "long_hold")
 WITHOUT = ("timed", "back_off", "hand_over_hand", "recursive", "alone", "long_hold")
 BOUND = 20  # seconds; a verdict comes within two
 # Threads that sleep until one of them wakes another: how many, and where the last of them fell asleep.
-STANDSTILLS = {"lost_wakeup": (2, "operator()"), "pool_of_its_own": (3, "wait_for_inner_task"), "pipes": (3, "fill"), "barrier": (3, "operator()")}
+STANDSTILLS = {"lost_wakeup": (2, "{lambda at standstills.cpp"), "pool_of_its_own": (3, "wait_for_inner_task"), "pipes": (3, "fill"), "barrier": (3, "{lambda at standstills.cpp")}
 WOKEN_FROM_OUTSIDE = ("idle_pool", "idle_pool_and_input", "idle_until_signal", "shared_semaphore", "timed")
 
 

@@ -75,11 +75,12 @@ class PoolsTest(Scratch):
         self.assertAlmostEqual(pool["service_seconds"], 0.015, delta=0.01)
 
     def test_openmp(self):
-        _, result = self.recorded([program("openmp_loop"), "static"])
-        if result["target"]["cpus"] < 2:
-            self.skipTest("one CPU shares nothing")
-        self.assertEqual(result["findings"][0]["rule"], "cpu-load-imbalance")
-        self.assertIn("sum_row", result["findings"][0]["culprit"]["function"])
+        for way in ("static", "rounds"):
+            _, result = self.recorded([program("openmp_loop"), way])
+            if result["target"]["cpus"] < 2:
+                self.skipTest("one CPU shares nothing")
+            self.assertEqual(result["findings"][0]["rule"], "cpu-load-imbalance", way)
+            self.assertIn("sum_row", result["findings"][0]["culprit"]["function"])
         _, result = self.recorded([program("openmp_loop"), "dynamic"])
         self.assertNotIn("cpu-load-imbalance", [finding["rule"] for finding in result["findings"]])
 

@@ -9,6 +9,7 @@ namespace {
 
 using analyzers::cpu_load_imbalance;
 using analyzers::Severity;
+using trace::Call;
 using ::testing::HasSubstr;
 
 // Threads of one kind that begin together and end when their work is done.
@@ -98,6 +99,43 @@ TEST(CpuLoadImbalance, TheMainThreadTakesPartWhereItDoesWhatTheOthersBeginWith) 
 
 TEST(CpuLoadImbalance, TheMainThreadTakesNoPartWhereItMerelyCallsWhatTheOthersCall) {
   EXPECT_TRUE(with_main({"main", "produce", "mix"}, {"consume", "mix"}).findings.empty());
+}
+
+// Rounds of a parallel loop in which main takes part: one thread works all the time, the other half of it.
+TraceBuilder rounds(double of_main, double of_other, double of_main_else = 0) {
+  TraceBuilder builder(4);
+  const auto body = builder.stack({"main", "loop_body", "row"});
+  if (of_main > 0) builder.run(1, 0, 4, body, {.busy = of_main});
+  if (of_main_else > 0) builder.run(1, 0, 4, builder.stack({"main", "read_input"}), {.busy = of_main_else});
+  const auto other = builder.thread({.name = "team", .start_routine = "loop_body", .creation_stack = {"main", "start"}});
+  builder.run(other, 0, 4, builder.stack({"loop_body", "row"}), {.busy = of_other});
+  builder.calls({.call = Call::read, .object = builder.file("/data/in"), .calls = 10, .each = 1e-5, .to = 4});  // calls are recorded
+  return builder;
+}
+
+TEST(CpuLoadImbalance, RoundAfterRoundTheSameThreadHasMore) {
+  for (const bool main_has_more : {true, false}) {
+    const auto result = cpu_load_imbalance(*model_of((main_has_more ? rounds(1, 0.5) : rounds(0.5, 1)).finish(4)));
+    ASSERT_EQ(result.findings.size(), 1u) << main_has_more;
+    EXPECT_EQ(incomplete(result.findings[0]), "");
+    EXPECT_THAT(result.findings[0].title, HasSubstr("round after round"));
+    EXPECT_NEAR(result.findings[0].gain.fraction, 0.25, 0.02);
+  }
+}
+
+TEST(CpuLoadImbalance, WhatMainDoesAloneBetweenRoundsIsNoImbalance) { EXPECT_TRUE(cpu_load_imbalance(*model_of(rounds(0.55, 0.5, 0.45).finish(4))).findings.empty()); }
+
+TEST(CpuLoadImbalance, ThreadsThatMeetAtABarrier) {
+  for (const Call waits_in : {Call::barrier_wait, Call::recv}) {
+    TraceBuilder builder(4);
+    const std::uint64_t object = waits_in == Call::recv ? builder.peer("10.0.0.1:80") : 0x500;
+    for (const double busy : {1.0, 0.4, 0.4}) {
+      const auto thread = builder.thread({.name = "part", .start_routine = "do_part", .creation_stack = {"main", "split_work"}});
+      builder.run(thread, 0, 4, builder.stack({"do_part", "convolve"}), {.busy = busy});
+      builder.calls({.thread = thread, .call = waits_in, .object = object, .stack = builder.stack({"do_part", "meet"}), .calls = 100, .each = std::max(1e-6, (1 - busy) * 4 / 100), .to = 4});
+    }
+    EXPECT_EQ(cpu_load_imbalance(*model_of(builder.finish(4))).findings.size(), waits_in == Call::barrier_wait ? 1u : 0u);
+  }
 }
 
 TEST(CpuLoadImbalance, WithoutLikeThreadsItIsNotApplicable) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// openmp_loop static|dynamic: rows of very different cost, dealt out in equal parts or as threads become free.
+// openmp_loop static|rounds|dynamic: rows of very different cost, dealt out in equal parts, once or time after time, or as threads become
+// free.
 #include <cstdio>
 #include <cstring>
 
@@ -18,6 +19,11 @@ int main(int argc, char** argv) {
   if (argc > 1 && std::strcmp(argv[1], "static") == 0) {
 #pragma omp parallel for reduction(+ : total) schedule(static)
     for (int row = 0; row < 1000; ++row) total += sum_row(row);
+  } else if (argc > 1 && std::strcmp(argv[1], "rounds") == 0) {
+    for (int round = 0; round < 100; ++round) {
+#pragma omp parallel for reduction(+ : total) schedule(static)
+      for (int row = 0; row < 100; ++row) total += sum_row(row);
+    }
   } else {
 #pragma omp parallel for reduction(+ : total) schedule(dynamic, 4)
     for (int row = 0; row < 1000; ++row) total += sum_row(row);
