@@ -52,7 +52,13 @@ bool gives_way(const Finding& loop, const Finding& other) {
   return is_of_loop(loop) && !is_of_loop(other) && other.severity >= loop.severity && stands_still_there(loop, other);
 }
 
+// Threads that spin until the one with most work is done, would not where all had as much.
+bool spins_for(const Finding& spin, const Finding& uneven) {
+  return spin.rule == "cpu-spin" && uneven.rule == "cpu-load-imbalance" && shared_samples(spin, uneven) >= kSameSamples;
+}
+
 bool one_cause(const Finding& a, const Finding& b) {
+  if (spins_for(a, b) || spins_for(b, a)) return true;
   if (is_of_loop(a) != is_of_loop(b) && stands_still_there(is_of_loop(a) ? a : b, is_of_loop(a) ? b : a)) return true;
   const RuleNature first = nature_of_rule(a.rule), second = nature_of_rule(b.rule);
   if (a.rule == b.rule || first.aspect >= RuleNature::own || first.aspect != second.aspect) return false;
@@ -146,7 +152,7 @@ std::vector<Absorbed> merge_same_cause(std::vector<Finding>& findings) {
   std::vector<Finding> kept;
   for (Finding& finding : findings) {
     std::erase_if(kept, [&](const Finding& other) {
-      if (!one_cause(other, finding) || !(is_small_part(other, finding) || gives_way(other, finding))) return false;
+      if (!one_cause(other, finding) || !(is_small_part(other, finding) || gives_way(other, finding) || spins_for(other, finding))) return false;
       absorbed.push_back({other.rule, finding.rule});
       absorb(finding, other);
       return true;

@@ -10,6 +10,7 @@
 
 #include "analyzers/model/attribution.h"
 #include "analyzers/model/gain.h"
+#include "analyzers/model/spinning.h"
 #include "analyzers/model/thread_kinds.h"
 #include "analyzers/rules/rules.h"
 #include "analyzers/rules/wording.h"
@@ -40,6 +41,8 @@ struct Uneven {
   std::size_t threads = 0, phases = 0;
   ThreadId last = 0;
   bool in_rounds = false;
+  double spun = 0;                        // seconds in which the others waited actively
+  std::vector<StackWeight> spun_stacks;
 };
 
 std::vector<Phase> phases_of(std::vector<ThreadLoad> loads) {
@@ -106,19 +109,25 @@ std::map<FunctionId, double> times_by_first(const Model& model, const ThreadGrou
   return times;
 }
 
+bool spins_at(const Spinning& spinning, StackId stack) { return stack < spinning.stacks.size() && spinning.stacks[stack]; }
+
 // The main thread takes part in a group's work where most of its own time passes in the function that most of the group's begins with (the
 // body of an OpenMP loop). What both merely call, like a hash, tells nothing. That part of its time; 0: it does not.
-double part_of_main(const Model& model, const ThreadGroup& group) {
+double part_of_main(const Model& model, const Spinning& spinning, const ThreadGroup& group) {
   constexpr double kMostOfIts = 0.5;
   const auto main = std::find_if(model.cpu.groups.begin(), model.cpu.groups.end(), [](const ThreadGroup& one) { return one.is_main; });
   if (main == model.cpu.groups.end() || group.is_main || main->cpu_ns == 0) return 0;
   std::map<FunctionId, double> of_main;
-  for (const FunctionTime& time : model.cpu.functions_of(main->stacks)) of_main[time.function] = static_cast<double>(time.total_ns);
+  std::vector<StackWeight> works;
+  double works_ns = 0;
+  for (const StackWeight& weight : main->stacks)
+    if (!spins_at(spinning, weight.stack)) works.push_back(weight), works_ns += static_cast<double>(weight.ns);
+  for (const FunctionTime& time : model.cpu.functions_of(works)) of_main[time.function] = static_cast<double>(time.total_ns);
   const std::map<FunctionId, double> of_group = times_by_first(model, group);
   double part = 0;
   for (const auto& [function, ns] : of_group)
     if (const auto known = of_main.find(function); known != of_main.end() && ns >= kMostOfIts * static_cast<double>(group.cpu_ns))
-      part = std::max(part, known->second / static_cast<double>(main->cpu_ns));
+      part = std::max(part, known->second / std::max(1.0, works_ns));
   return part >= kMostOfIts ? part : 0;
 }
 
@@ -140,11 +149,36 @@ bool wait_for_it(const Model& model, const Phase& phase, ThreadId busiest, bool 
   return at_barrier >= kMostly * idle || (with_main && blocked <= kHardly * idle);
 }
 
+// Where threads that wait for the busiest spin, as OpenMP's do for a while, that is no work.
+struct Spun {
+  std::vector<StackWeight> stacks;  // of the members, in which they spin
+  double seconds = 0;
+};
+
+Spun without_spinning(const Model& model, const Spinning& spinning, std::vector<ThreadLoad>& members) {
+  Spun spun;
+  for (ThreadLoad& load : members) {
+    std::uint64_t all = 0, own = 0;
+    for (const StackWeight& weight : stacks_of_thread(model, load.id)) {
+      all += weight.ns;
+      if (!spins_at(spinning, weight.stack)) continue;
+      own += weight.ns;
+      spun.stacks.push_back(weight);
+    }
+    const double seconds = all ? load.cpu * static_cast<double>(own) / static_cast<double>(all) : 0;
+    load.cpu -= seconds;
+    spun.seconds += seconds;
+  }
+  std::stable_sort(spun.stacks.begin(), spun.stacks.end(), [](const StackWeight& a, const StackWeight& b) { return a.ns > b.ns; });
+  return spun;
+}
+
 // All of them as one phase, in which the busiest is hardly ever without work.
-Uneven uneven_in_rounds(const Model& model, std::vector<ThreadLoad> members, double part_of_main) {
+Uneven uneven_in_rounds(const Model& model, const Spinning& spinning, std::vector<ThreadLoad> members, double part_of_main) {
   constexpr double kFewestSeconds = 0.5, kHardlyElse = 0.8;
   Uneven uneven;
   if (members.size() < 2 || !model.waits.missing.empty()) return uneven;
+  Spun spun = without_spinning(model, spinning, members);
   Phase phase{std::move(members), 0, 0};
   const ThreadLoad busiest = *std::max_element(phase.threads.begin(), phase.threads.end(), [](const ThreadLoad& a, const ThreadLoad& b) { return a.cpu < b.cpu; });
   double cpu = 0;
@@ -156,10 +190,11 @@ Uneven uneven_in_rounds(const Model& model, std::vector<ThreadLoad> members, dou
   if (busiest.is_main && part_of_main < kHardlyElse) return uneven;  // what it does alone holds up the others
   add_phase(uneven, phase, busiest, 0, model.timeline.cpus, model.timeline.wall_seconds);
   uneven.in_rounds = true;
+  uneven.spun_stacks = std::move(spun.stacks), uneven.spun = spun.seconds;
   return uneven;
 }
 
-Uneven uneven_of(const Model& model, const ThreadGroup& group, const std::vector<ThreadLoad>& loads, double part_of_main) {
+Uneven uneven_of(const Model& model, const Spinning& spinning, const ThreadGroup& group, const std::vector<ThreadLoad>& loads, double part_of_main) {
   std::vector<ThreadLoad> members;
   for (const ThreadLoad& load : loads)
     if ((part_of_main > 0 && load.is_main) || std::find(group.threads.begin(), group.threads.end(), load.id) != group.threads.end()) members.push_back(load);
@@ -168,7 +203,7 @@ Uneven uneven_of(const Model& model, const ThreadGroup& group, const std::vector
     double others_finish = 0;
     if (finishes_apart(phase, others_finish)) add_phase(uneven, phase, *phase.last(), others_finish, model.timeline.cpus, model.timeline.wall_seconds);
   }
-  return uneven.phases ? uneven : uneven_in_rounds(model, std::move(members), part_of_main);
+  return uneven.phases ? uneven : uneven_in_rounds(model, spinning, std::move(members), part_of_main);
 }
 
 Gain gain_of(const Uneven& uneven) {
@@ -199,13 +234,15 @@ Finding finding_of(const Model& model, const ThreadGroup& group, const Uneven& u
   finding.evidence = {seconds_evidence("CPU time of the longest thread", uneven.longest), seconds_evidence("mean CPU time of the threads", uneven.mean),
                       seconds_evidence("lost to it, summed", uneven.lost), text_evidence("threads", group.label),
                       text_evidence(uneven.in_rounds ? "busiest" : "last to finish", thread_label(model, uneven.last))};
+  if (uneven.spun > 0) finding.evidence.push_back(seconds_evidence("CPU time of waiting actively for it", uneven.spun));
   if (!uneven.in_rounds) {
     finding.evidence.push_back(seconds_evidence("time from the others' finish to the last", uneven.length - uneven.others_finish));
     finding.evidence.push_back(count_evidence("uneven phases", static_cast<double>(uneven.phases), "phases"));
   }
   finding.stacks = cpu_stacks(model, sites.empty() ? std::span<const StackWeight>(stacks) : std::span<const StackWeight>(sites.front().stacks), 1);
+  for (StackEvidence& stack : cpu_stacks(model, uneven.spun_stacks, 2)) finding.stacks.push_back(std::move(stack));
   for (StackEvidence& stack : creator_stack(model, group.creation_stack, static_cast<double>(group.thread_count), "threads")) finding.stacks.push_back(std::move(stack));
-  finding.advice = {"divide by cost instead of by count: many small pieces taken from a shared queue or an atomic index (dynamic schedule), largest first",
+  finding.advice = {"divide by cost instead of by count: many small pieces taken from a shared queue or an atomic index (OpenMP: schedule(dynamic) or guided), largest first",
                     "where pieces differ in size, split the large ones"};
   finding.verify = fmt::format("{}; the CPU seconds of these threads should be nearly equal", record_again(model));
   return finding;
@@ -217,13 +254,16 @@ RuleResult cpu_load_imbalance(const Model& model) {
   const double wall = model.timeline.wall_seconds;
   if (wall <= 0) return RuleResult::cannot("the recording holds no stretch of time");
   const std::vector<ThreadLoad> loads = thread_loads(model);
+  const Attribution attribution(model.recording, *model.symbols, model.cpu.stacks);
+  LoopIndex loops(model.recording);
+  const Spinning spinning = find_spinning(model, attribution, loops);
   RuleResult result;
   std::size_t looked_at = 0;
   for (const ThreadGroup& group : model.cpu.groups) {
-    const double of_main = part_of_main(model, group);
+    const double of_main = part_of_main(model, spinning, group);
     if (group.is_main || group.threads.size() + (of_main > 0) < 2) continue;
     ++looked_at;
-    const Uneven uneven = uneven_of(model, group, loads, of_main);
+    const Uneven uneven = uneven_of(model, spinning, group, loads, of_main);
     if (uneven.gain >= kWorthSaying) result.findings.push_back(finding_of(model, group, uneven));
   }
   if (looked_at == 0) return RuleResult::cannot("no two threads of the program do the same kind of work");
