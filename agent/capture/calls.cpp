@@ -135,6 +135,9 @@ ChannelSums* channel_for_nobody(ThreadCalls& own, CallSums& set, std::uint32_t e
 
 }  // namespace
 
+// Below what hands a thread anything: wakes so close bring work all at once.
+constexpr std::uint64_t kBurstNs = 64'000;
+
 void record_wake(ThreadBlock& thread, Call call, std::uint64_t object, std::uint64_t bytes) {
   ThreadCalls& own = thread.calls;
   const std::uint32_t epoch = call_epoch.load(std::memory_order_relaxed);
@@ -142,8 +145,11 @@ void record_wake(ThreadBlock& thread, Call call, std::uint64_t object, std::uint
   std::atomic_signal_fence(std::memory_order_seq_cst);
   CallSums& set = own.sets[epoch & 1];
   const bool to_nobody = call == Call::wake_nobody;
+  const std::uint64_t now = tick_clock.now();
+  const bool in_burst = own.woken == object && tick_clock.to_ns(now - own.woken_at) < kBurstNs;
+  own.woken = object, own.woken_at = now;
   ChannelSums* sums = to_nobody ? channel_for_nobody(own, set, epoch, object) : channel_of(set, object, call);
-  if (sums) ++sums->calls, sums->bytes += bytes;
+  if (sums) ++sums->calls, sums->bytes += bytes, sums->empty += in_burst;
   else own.lost += !to_nobody;
   const bool certain = is_first(sums);
   if (certain || ((sums || !to_nobody) && is_sampled(own))) {
@@ -152,7 +158,7 @@ void record_wake(ThreadBlock& thread, Call call, std::uint64_t object, std::uint
   }
   mark_dirty(own, 1u << (epoch & 1));
   own.active.store(0, std::memory_order_release);
-  if (const std::uint64_t now = tick_clock.now(); detail_span.holds(now)) tell_wake(thread, call, object, now);
+  if (detail_span.holds(now)) tell_wake(thread, call, object, now);
 }
 
 void record_hold(ThreadBlock& thread, Call lock, std::uint64_t object, std::uint64_t begin, std::uint64_t end, std::uint32_t weight, StackId stack) {

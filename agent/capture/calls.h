@@ -101,6 +101,7 @@ struct alignas(kCacheLine) ThreadCalls {  // what each call changes comes first,
   std::uint64_t pending_object, pending_since;  // ticks
   std::uint64_t polled;  // ticks, when the thread last came back from waiting for any of its descriptors
   std::uint32_t sample_weight, sample_epoch, samples;  // of the sample to come; the epoch of the last one, samples in it so far
+  std::uint64_t woken, woken_at;  // by the thread's last wake: the object, and when (ticks)
   std::uint32_t nobody_epoch, nobody_objects;  // objects of wakes that met nobody, and the epoch in which they were counted
   // Where the thread last blocked: a loop comes back to the same place, whose stack a thread that sleeps cannot tell.
   Call blocked_call;

@@ -101,15 +101,15 @@ void CallReader::span(const CallKey& key, const trace::CallAggregate& event, con
     return;
   }
   constexpr std::uint64_t kLatest = std::numeric_limits<std::uint32_t>::max();
-  out_.spans.push_back({key, static_cast<std::uint32_t>(std::min(event.end_ms, kLatest)), static_cast<std::uint32_t>(std::min(event.span_ms, kLatest)), counts.calls, counts.ns});
+  out_.spans.push_back({key, static_cast<std::uint32_t>(std::min(event.end_ms, kLatest)), static_cast<std::uint32_t>(std::min(event.span_ms, kLatest)), counts.calls, counts.ns, counts.empty});
 }
 
 void CallReader::aggregate(const trace::CallAggregate& event) {
   const CallKey key = key_of(event.thread, event.call, event.object);
   CallCounts counts = common_counts(event);
-  span(key, event, counts);
   counts.errors = std::min(believable(event.errors), counts.calls);
   counts.empty = std::min(believable(event.empty), counts.calls);
+  span(key, event, counts);
   row_of(out_.rows, rows_, {key}, most_rows_).counts.add(counts);
   const trace::CallGroup group = trace::group_of(key.call);
   const bool told_apart = trace::works_on_endpoint(group) || group == trace::CallGroup::lock || group == trace::CallGroup::hold;

@@ -44,7 +44,7 @@ struct CallStackRow { CallKey key; StackId stack = 0; std::uint64_t lock = 0; Ca
 struct CallHistogramRow { CallKey key; LogHistogram latencies, sizes; };      // of all threads, and of locks and endpoints singly: key.thread is 0
 struct CallEventRow { std::uint64_t t = 0, ns = 0; CallKey key; StackId stack = 0; std::uint64_t bytes = 0; };
 // One thread's calls of one kind on one object in an interval: of those calls only by which threads wait for, or bring, work.
-struct CallSpanRow { CallKey key; std::uint32_t end_ms = 0, span_ms = 0; std::uint64_t calls = 0, ns = 0; };
+struct CallSpanRow { CallKey key; std::uint32_t end_ms = 0, span_ms = 0; std::uint64_t calls = 0, ns = 0, in_burst = 0; };  // in_burst: of wakes, as call_aggregate.empty
 struct WakeRow { CallKey key; std::uint64_t count = 0; };
 struct WakeEventRow { std::uint64_t t = 0; CallKey key; StackId stack = 0; };
 struct BlockedRow { CallKey key; StackId stack = 0; std::uint64_t since = 0, t = 0; };  // still inside a call at t

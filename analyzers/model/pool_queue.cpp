@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 
 #include <fmt/format.h>
 
@@ -16,11 +17,28 @@ constexpr double kCrowded = 1;       // tasks in the queue on average, from whic
 constexpr double kMostTimes = 16;    // the present size: no plan goes beyond
 constexpr double kUsableCpu = 0.9;   // of the CPUs: beyond, tasks wait for one another there
 
+// A bin's tasks: those of its bursts at once, the others evenly between them.
+void add_inflows(const PoolBin& bin, double length, std::span<const PoolBurst> bursts, std::vector<Inflow>& inflows) {
+  double at_once = 0, now = bin.start;
+  for (const PoolBurst& burst : bursts) at_once += burst.tasks;
+  const double rate = std::max(0.0, bin.tasks - at_once) / length, end = bin.start + length;
+  for (const PoolBurst& burst : bursts) {
+    const double at = std::clamp(burst.at, now, end);
+    inflows.push_back({now, at - now, rate * (at - now)});
+    inflows.push_back({at, 0, burst.tasks});
+    now = at;
+  }
+  inflows.push_back({now, end - now, rate * (end - now)});
+}
+
 std::vector<Inflow> inflows_of(const Pool& pool) {
   std::vector<Inflow> inflows;
+  auto burst = pool.bursts.begin();
   for (const PoolBin& bin : pool.bins) {
+    const auto first = burst;
+    while (burst != pool.bursts.end() && burst->at < bin.start + bin.length) ++burst;
     const double length = std::min(bin.length, pool.last_task - bin.start);  // all of the last bin's tasks came before that
-    if ((bin.tasks > 0 || !inflows.empty()) && length > 0) inflows.push_back({bin.start, length, bin.tasks});
+    if ((bin.tasks > 0 || !inflows.empty()) && length > 0) add_inflows(bin, length, {first, burst}, inflows);
   }
   return inflows;
 }

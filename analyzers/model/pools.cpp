@@ -30,10 +30,6 @@ constexpr double kDrizzle = 0.02;       // of tasks that found all busy, in a po
 
 double seconds(std::uint64_t ns) { return static_cast<double>(ns) * 1e-9; }
 
-bool is_wake(Call call) {
-  return call == Call::cond_signal || call == Call::cond_broadcast || call == Call::sem_post || call == Call::futex_wake || call == Call::wake_nobody;
-}
-
 // Where a thread may wait for work that others bring.
 bool waits_for_work(const Recording& recording, const CallKey& key) {
   if (is_wake(key.call)) return false;
@@ -260,6 +256,7 @@ class PoolFinder {
       if (row.key.call == Call::wake_nobody) spread(pool, to - span, to, calls, &PoolBin::unheard);
     }
     find_last_task(inflows, pool);
+    if (!by_reading) pool.bursts = bursts_of(recording_, pool.queues);
   }
 
   // When in the last interval the last task came: as early as if they had come at the usual rate.

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "analyzers/model/cpu_profile.h"
+#include "analyzers/model/pool_bursts.h"
 #include "analyzers/model/waits.h"
 
 namespace tailback::analyzers {
@@ -43,6 +44,7 @@ struct Pool {
   std::set<std::uint64_t> queues;       // what the members wait on for work
   std::set<ThreadId> bringers;          // other threads that wake members
   std::vector<PoolBin> bins;
+  std::vector<PoolBurst> bursts;        // of `bins`, tasks that came all at once
   std::vector<PoolPlace> obstacles;     // most time first
 
   double alive = 0, busy = 0, running = 0, runnable = 0;  // thread seconds

@@ -126,6 +126,10 @@ bool is_answered_by_child(const Recording& recording, std::uint64_t endpoint) {
                       [&](const CallRow& call) { return call.key.object == endpoint && trace::group_of(call.key.call) == trace::CallGroup::output; });
 }
 
+bool is_wake(Call call) {
+  return call == Call::cond_signal || call == Call::cond_broadcast || call == Call::sem_post || call == Call::futex_wake || call == Call::wake_nobody;
+}
+
 bool is_disk(EndpointKind kind) { return kind == EndpointKind::file || kind == EndpointKind::directory; }
 
 bool is_socket(EndpointKind kind) { return kind >= EndpointKind::tcp_peer && kind <= EndpointKind::other_socket; }

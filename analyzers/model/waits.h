@@ -21,6 +21,7 @@ inline constexpr std::size_t kWaitCauses = static_cast<std::size_t>(WaitCause::o
 bool is_answered_by_child(const Recording& recording, std::uint64_t endpoint);
 
 const char* to_string(WaitCause cause);  // as a person says it: "disk", "name lookup"
+bool is_wake(trace::Call call);          // tells somebody who may wait; an unlock and a thread's end, which only sometimes do, are none
 WaitCause cause_of(trace::Call call, trace::EndpointKind kind);
 bool is_disk(trace::EndpointKind kind);
 bool is_socket(trace::EndpointKind kind);

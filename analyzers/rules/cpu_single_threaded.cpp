@@ -93,11 +93,6 @@ bool like_threads_wait(const Model& model, const std::vector<ThreadLoad>& waitin
   return false;
 }
 
-bool is_wake(trace::Call call) {
-  using trace::Call;
-  return call == Call::cond_signal || call == Call::cond_broadcast || call == Call::sem_post || call == Call::futex_wake || call == Call::wake_nobody;
-}
-
 // Whether one of them brings the busy thread its work and waits most of its life until that one tells it to go on: a stage of a pipeline
 // in front of the one that sets the pace. Known by what either waits for and wakes.
 bool holds_up_who_brings_work(const Model& model, ThreadId busy, const std::vector<ThreadLoad>& waiting) {

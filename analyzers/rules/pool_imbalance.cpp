@@ -16,18 +16,6 @@ namespace {
 constexpr double kWorthSaying = 0.05;  // gain
 constexpr double kToTheEnd = 0.9;
 
-// Who brings tasks waits until there is room for them: they would come sooner.
-bool bringers_are_held(const Model& model, const Pool& pool) {
-  constexpr double kMostly = 0.5;  // of its life
-  return std::any_of(pool.bringers.begin(), pool.bringers.end(), [&](ThreadId id) {
-    const ThreadWaits* waits = model.waits.find(id);
-    if (!waits) return false;
-    double held = 0;
-    for (const WaitCause cause : {WaitCause::futex, WaitCause::condition, WaitCause::semaphore}) held += waits->blocked[static_cast<std::size_t>(cause)];
-    return held >= kMostly * waits->alive;
-  });
-}
-
 // Shared out evenly, as far as the CPUs can run at a time what now runs one by one, and as the tasks come.
 double even_share(const Model& model, const Pool& pool, const PoolMember& busiest) {
   const double mean = pool.busy / static_cast<double>(pool.size());

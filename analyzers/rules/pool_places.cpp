@@ -108,6 +108,17 @@ double busy_of_others(const Pool& pool, const PoolMember& one) {
   return pool.size() > 1 ? (pool.busy - one.busy()) / static_cast<double>(pool.size() - 1) : 0;
 }
 
+bool bringers_are_held(const Model& model, const Pool& pool) {
+  constexpr double kMostly = 0.5;  // of its life
+  return std::any_of(pool.bringers.begin(), pool.bringers.end(), [&](ThreadId id) {
+    const ThreadWaits* waits = model.waits.find(id);
+    if (!waits) return false;
+    double held = 0;
+    for (const WaitCause cause : {WaitCause::futex, WaitCause::condition, WaitCause::semaphore}) held += waits->blocked[static_cast<std::size_t>(cause)];
+    return held >= kMostly * waits->alive;
+  });
+}
+
 double free_cpus(const Model& model, const Pool& pool) {
   const double wall = std::max(1e-9, model.timeline.wall_seconds), all = static_cast<double>(model.cpu.cpu_ns) * 1e-9;
   const double others = std::max(0.0, all - pool.running) / wall;

@@ -28,6 +28,8 @@ double hangs_since(const Model& model, const Pool& pool);
 const PoolMember& busiest_of(const Pool& pool);
 double busy_of_others(const Pool& pool, const PoolMember& one);  // seconds, on average
 
+// Who brings the tasks waits for other threads most of the time: until there is room, or for what came of the tasks.
+bool bringers_are_held(const Model& model, const Pool& pool);
 // CPUs that the pool's tasks could use: all that the process may, less what its other threads take.
 double free_cpus(const Model& model, const Pool& pool);
 // Where its tasks stand still, by the function of the program that does; most time first.

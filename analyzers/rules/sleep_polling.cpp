@@ -97,9 +97,7 @@ void find_lateness_of_check(Polling& polling) {
 // to a look.
 bool is_step_of_work(const CallRow& row) {
   const CallGroup group = trace::group_of(row.key.call);
-  const bool wakes = row.key.call == Call::cond_signal || row.key.call == Call::cond_broadcast || row.key.call == Call::sem_post || row.key.call == Call::futex_wake ||
-                     row.key.call == Call::wake_nobody;
-  return wakes || group == CallGroup::output || group == CallGroup::input || group == CallGroup::condition || group == CallGroup::semaphore || group == CallGroup::futex ||
+  return is_wake(row.key.call) || group == CallGroup::output || group == CallGroup::input || group == CallGroup::condition || group == CallGroup::semaphore || group == CallGroup::futex ||
          group == CallGroup::join || group == CallGroup::connection || group == CallGroup::flush || row.key.call == Call::sleep_until;
 }
 

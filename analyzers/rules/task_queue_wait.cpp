@@ -24,10 +24,16 @@ bool tasks_keep_coming(const Pool& pool) {
   return coming >= kOngoing * all;
 }
 
+// No other rule says what to do: a pool that is too small has one, unless the CPUs leave no room for more threads.
+bool is_untold(const Model& model, const Pool& pool, PoolTrouble trouble) {
+  if (trouble == PoolTrouble::size) return plan_of(pool, free_cpus(model, pool)).size <= static_cast<double>(pool.size());
+  return trouble == PoolTrouble::none || trouble == PoolTrouble::cpus || trouble == PoolTrouble::locks;
+}
+
 const char* remedy_of(PoolTrouble trouble) {
   if (trouble == PoolTrouble::cpus) return "the CPUs are the limit: make the tasks cheaper, or take in no more than can be done (a bounded queue, an early refusal)";
   if (trouble == PoolTrouble::locks) return "the tasks wait for a lock: see what is said about it";
-  return "tasks come in bursts: spread them out, or let the pool grow for a while when its queue does";
+  return "tasks come in bursts: spread them out, let short or urgent ones pass (a queue or priority of their own), or let the pool grow for a while when its queue does";
 }
 
 Finding finding_of(const Model& model, const Pool& pool, const PoolQueue& queue, PoolTrouble trouble) {
@@ -61,8 +67,7 @@ RuleResult task_queue_wait(const Model& model) {
     ++known;
     longest = std::max(longest, queue.wait);
     const PoolTrouble trouble = trouble_of(model, pool);
-    const bool untold = trouble == PoolTrouble::none || trouble == PoolTrouble::cpus || trouble == PoolTrouble::locks;
-    if (untold && queue.length >= model.thresholds.queue_warning_length && tasks_keep_coming(pool)) result.findings.push_back(finding_of(model, pool, queue, trouble));
+    if (is_untold(model, pool, trouble) && queue.length >= model.thresholds.queue_warning_length && tasks_keep_coming(pool) && !bringers_are_held(model, pool)) result.findings.push_back(finding_of(model, pool, queue, trouble));
   }
   if (known == 0) return RuleResult::cannot("no pool was found whose tasks can be counted");
   result.fine = fmt::format("tasks wait {} at most in front of {}", duration(longest), plural(known, "pool"));

@@ -79,6 +79,7 @@ PLANTED_POOLS = {  # run with --pools
     "large_pool": ("pool-oversized", {"serve", "WorkerPool"}),
     "worker_by_key": ("pool-imbalance", {"render_invoice", "ask"}),
     "blocking_task": ("pool-blocking-task", {"fetch_profile", "ask"}),
+    "tasks_in_bursts": ("task-queue-wait", {"encode_part"}),
 }
 PLANTED_PAUSES = {  # run with --pauses
     "fork_of_big_process": ("pause", {"run_by_fork"}),

@@ -25,6 +25,7 @@ struct PoolSpec {
   double tasks = 600, unheard = 590, until = 5;  // seconds in which they come
   double waiting_tasks = 600;    // of them, those that stand still
   double from_members = 0;       // of both kinds
+  double in_burst = 0;           // of the unheard, those that follow another at once
   Call waits_in = Call::recv;
   std::string label = "worker";
 };
@@ -45,7 +46,7 @@ std::vector<std::uint64_t> add_pool(TraceBuilder& builder, const PoolSpec& spec)
   const auto submit = builder.stack({"main", "submit"}), nested = builder.stack({"run_worker", "run_task", "submit"});
   const double outside = 1 - spec.from_members;
   builder.calls({.call = Call::cond_signal, .object = kQueue, .stack = submit, .calls = outside * (spec.tasks - spec.unheard), .each = 0, .to = spec.until});
-  builder.calls({.call = Call::wake_nobody, .object = kQueue, .stack = submit, .calls = outside * spec.unheard, .each = 0, .to = spec.until});
+  builder.calls({.call = Call::wake_nobody, .object = kQueue, .stack = submit, .calls = outside * spec.unheard, .each = 0, .empty = spec.in_burst, .to = spec.until});
   if (spec.from_members > 0)
     builder.calls({.thread = threads[0], .call = Call::wake_nobody, .object = kQueue, .stack = nested, .calls = spec.from_members * spec.unheard, .each = 0, .to = spec.until});
   return threads;
@@ -274,6 +275,29 @@ TEST(PoolImbalance, WhereWorkComesAsItDoesNothingIsWon) { EXPECT_TRUE(pool_imbal
 TEST(PoolImbalance, AWorkerThatWaitsForDescriptorsForAllIsFine) { EXPECT_TRUE(pool_imbalance(*model_with_silent_queues(Call::epoll_wait, 0.9)).findings.empty()); }
 
 TEST(PoolImbalance, QueuesThatShareTheWorkAreFine) { EXPECT_EQ(names_of(*model_with_queues(0.3, true)), ""); }
+
+// Two threads with time for all: 600 tasks of 2 ms come each second, in one burst or one by one.
+PoolSpec with_bursts(double in_burst) {
+  return {.idle = 0.4, .running = 0.6, .waits = 0, .tasks = 6000, .unheard = 5990, .until = kSeconds, .waiting_tasks = 0, .in_burst = in_burst};
+}
+
+TEST(TaskQueueWait, TasksOfABurstWaitForEachOther) {
+  const auto result = task_queue_wait(*model_with(with_bursts(5990)));
+  ASSERT_EQ(result.findings.size(), 1u);
+  EXPECT_EQ(incomplete(result.findings[0]), "");
+  EXPECT_EQ(result.findings[0].severity, Severity::medium);
+  EXPECT_EQ(result.findings[0].gain.metric, "latency");
+  EXPECT_NEAR(result.findings[0].gain.fraction, 0.3 / 0.302, 0.01) << "300 others are in front of a task on average, a thousand are done a second";
+}
+
+TEST(TaskQueueWait, AsManyOneByOneDoNot) { EXPECT_TRUE(task_queue_wait(*model_with(with_bursts(0))).findings.empty()); }
+
+TEST(TaskQueueWait, NobodyElseWaitsForABatchThatItsBringerWaitsFor) {
+  TraceBuilder builder(4);
+  add_pool(builder, with_bursts(5990));
+  builder.calls({.call = Call::futex_wait, .object = kOther, .stack = builder.stack({"main", "wait_for_all"}), .calls = 10, .each = 0.6, .to = kSeconds});
+  EXPECT_TRUE(task_queue_wait(*model_of(builder.finish(kSeconds))).findings.empty());
+}
 
 PoolSpec trickle(unsigned threads) { return {.threads = threads, .idle = 0.98, .running = 0.01, .waits = 0, .tasks = 800, .unheard = 0, .until = kSeconds, .waiting_tasks = 0}; }
 
