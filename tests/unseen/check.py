@@ -28,7 +28,10 @@ TIMEOUT = 60
 
 def names(function):
     """The bare name: without scopes, template arguments and parameters."""
-    return re.split(r"[<( ]", function.replace("(anonymous namespace)::", ""), maxsplit=1)[0].split("::")[-1]
+    bare, before = function.replace("(anonymous namespace)::", ""), None
+    while bare != before:
+        bare, before = re.sub(r"<[^<>]*>", "", bare), bare
+    return re.split(r"[( ]", bare, maxsplit=1)[0].split("::")[-1]
 
 
 def record(options, name, arguments, folder):
