@@ -92,10 +92,24 @@ void add_phase(Uneven& uneven, const Phase& phase, const ThreadLoad& last, doubl
   uneven.last = last.id;
 }
 
-// CPU seconds under each function that is the first of its module on a stack, seen from the root.
-std::map<FunctionId, double> times_by_first(const Model& model, const ThreadGroup& group) {
+bool spins_at(const Spinning& spinning, StackId stack) { return stack < spinning.stacks.size() && spinning.stacks[stack]; }
+
+struct Work {  // without what is spun away
+  std::vector<StackWeight> stacks;
+  double ns = 0;
+};
+
+Work work_of(const Spinning& spinning, const ThreadGroup& group) {
+  Work work;
+  for (const StackWeight& weight : group.stacks)
+    if (!spins_at(spinning, weight.stack)) work.stacks.push_back(weight), work.ns += static_cast<double>(weight.ns);
+  return work;
+}
+
+// CPU time (ns) under each function that is the first of its module on a stack, seen from the root.
+std::map<FunctionId, double> times_by_first(const Model& model, const Work& work) {
   std::map<FunctionId, double> times;
-  for (const StackWeight& weight : group.stacks) {
+  for (const StackWeight& weight : work.stacks) {
     std::map<std::string_view, FunctionId> first;
     for (StackId id = weight.stack; id && id < model.recording.nodes.size(); id = model.recording.nodes[id].parent) {
       if (model.recording.nodes[id].kind != 0) continue;
@@ -109,25 +123,18 @@ std::map<FunctionId, double> times_by_first(const Model& model, const ThreadGrou
   return times;
 }
 
-bool spins_at(const Spinning& spinning, StackId stack) { return stack < spinning.stacks.size() && spinning.stacks[stack]; }
-
 // The main thread takes part in a group's work where most of its own time passes in the function that most of the group's begins with (the
 // body of an OpenMP loop). What both merely call, like a hash, tells nothing. That part of its time; 0: it does not.
 double part_of_main(const Model& model, const Spinning& spinning, const ThreadGroup& group) {
   constexpr double kMostOfIts = 0.5;
   const auto main = std::find_if(model.cpu.groups.begin(), model.cpu.groups.end(), [](const ThreadGroup& one) { return one.is_main; });
-  if (main == model.cpu.groups.end() || group.is_main || main->cpu_ns == 0) return 0;
+  if (main == model.cpu.groups.end() || group.is_main) return 0;
+  const Work by_main = work_of(spinning, *main), by_group = work_of(spinning, group);
   std::map<FunctionId, double> of_main;
-  std::vector<StackWeight> works;
-  double works_ns = 0;
-  for (const StackWeight& weight : main->stacks)
-    if (!spins_at(spinning, weight.stack)) works.push_back(weight), works_ns += static_cast<double>(weight.ns);
-  for (const FunctionTime& time : model.cpu.functions_of(works)) of_main[time.function] = static_cast<double>(time.total_ns);
-  const std::map<FunctionId, double> of_group = times_by_first(model, group);
+  for (const FunctionTime& time : model.cpu.functions_of(by_main.stacks)) of_main[time.function] = static_cast<double>(time.total_ns);
   double part = 0;
-  for (const auto& [function, ns] : of_group)
-    if (const auto known = of_main.find(function); known != of_main.end() && ns >= kMostOfIts * static_cast<double>(group.cpu_ns))
-      part = std::max(part, known->second / std::max(1.0, works_ns));
+  for (const auto& [function, ns] : times_by_first(model, by_group))
+    if (const auto known = of_main.find(function); known != of_main.end() && ns >= kMostOfIts * by_group.ns) part = std::max(part, known->second / by_main.ns);
   return part >= kMostOfIts ? part : 0;
 }
 

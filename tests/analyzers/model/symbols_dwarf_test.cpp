@@ -147,42 +147,39 @@ INSTANTIATE_TEST_SUITE_P(
                     Build{"clang_dwarf4", "clang++-14", "-O2 -g -gdwarf-4"}, Build{"clang_dwarf5", "clang++-14", "-O2 -g -gdwarf-5"}),
     [](const auto& one) { return one.param.name; });
 
-TEST(DebugDataOfLibraries, MembersWithoutALinkageNameAreQualified) {
+// Names of all functions at the code of one, compiled from `source`.
+std::vector<std::string> names_in(const std::string& source, const std::string& function) {
   const Workspace work;
   RecordingByHand hand;
-  work.write("program.cpp",
-             "#include <vector>\nnamespace deep { struct Base { std::vector<int> v; virtual ~Base(); }; Base::~Base() {}\n"
-             "struct Local { Base a; int n; }; }\n"
-             "__attribute__((noinline)) int use(int n) { deep::Local* l = new deep::Local{{}, n}; l->a.v.resize(n); int s = l->a.v.size();"
-             " delete l; return s; }\nint main(int c, char**) { return use(c); }\n");
+  work.write("program.cpp", source);
   work.must_run("g++ -O2 -g program.cpp -o program 2>&1");
   const ModuleId module = hand.module(work.path("program"), "", 0);
-  const Workspace::Extent extent = work.functions("program").at("_Z3usei");
+  const Workspace::Extent extent = work.functions("program").at(function);
   std::vector<StackId> nodes;
   for (std::uint64_t offset = 0; offset < extent.size; ++offset) nodes.push_back(hand.node(module, extent.start + offset));
   const Symbols symbols(hand.recording, {});
   std::vector<std::string> names;
   for (const StackId node : nodes)
     for (const SymbolFrame& frame : symbols.frames(node)) names.push_back(symbols.function_name(frame.function));
+  return names;
+}
+
+TEST(DebugDataOfLibraries, MembersWithoutALinkageNameAreQualified) {
+  const auto names = names_in(
+      "#include <vector>\nnamespace deep { struct Base { std::vector<int> v; virtual ~Base(); }; Base::~Base() {}\n"
+      "struct Local { Base a; int n; }; }\n"
+      "__attribute__((noinline)) int use(int n) { deep::Local* l = new deep::Local{{}, n}; l->a.v.resize(n); int s = l->a.v.size();"
+      " delete l; return s; }\nint main(int c, char**) { return use(c); }\n",
+      "_Z3usei");
   EXPECT_THAT(names, Contains("deep::Local::~Local"));
   EXPECT_THAT(names, testing::Not(Contains("~Local")));
 }
 
 TEST(DebugDataOfLibraries, InlinedLambdasAreToldFromEachOther) {
-  const Workspace work;
-  RecordingByHand hand;
-  work.write("program.cpp",
-             "volatile int sink;\ntemplate <class F> static void twice(F f) { f(); f(); }\nint main(int c, char**) {\n"
-             "  twice([] { sink = sink * 3; });\n  twice([c] { sink = sink + c; });\n  return sink;\n}\n");
-  work.must_run("g++ -O2 -g program.cpp -o program 2>&1");
-  const ModuleId module = hand.module(work.path("program"), "", 0);
-  const Workspace::Extent extent = work.functions("program").at("main");
-  std::vector<StackId> nodes;
-  for (std::uint64_t offset = 0; offset < extent.size; ++offset) nodes.push_back(hand.node(module, extent.start + offset));
-  const Symbols symbols(hand.recording, {});
-  std::vector<std::string> names;
-  for (const StackId node : nodes)
-    for (const SymbolFrame& frame : symbols.frames(node)) names.push_back(symbols.function_name(frame.function));
+  const auto names = names_in(
+      "volatile int sink;\ntemplate <class F> static void twice(F f) { f(); f(); }\nint main(int c, char**) {\n"
+      "  twice([] { sink = sink * 3; });\n  twice([c] { sink = sink + c; });\n  return sink;\n}\n",
+      "main");
   EXPECT_THAT(names, testing::IsSupersetOf({"{lambda at program.cpp:4}", "{lambda at program.cpp:5}"}));
 }
 
