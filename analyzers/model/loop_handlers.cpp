@@ -9,6 +9,7 @@
 #include <set>
 #include <unordered_map>
 
+#include "analyzers/model/cut_stacks.h"
 #include "analyzers/model/patterns.h"
 
 namespace tailback::analyzers {
@@ -21,7 +22,7 @@ constexpr double kNearlyAll = 0.9;      // of a function's time in one that it c
 constexpr double kHardlyElsewhere = 0.05, kTwoSamples = 0.011;  // seconds outside of long turns that are no sign of handing on
 constexpr double kExplained = 0.5;      // of a turn: then the rest was waiting for a CPU for it
 
-using Path = std::vector<FunctionId>;
+using Path = FunctionPath;
 
 struct Piece {  // of a long turn
   const LongTurnRow* turn = nullptr;
@@ -65,14 +66,27 @@ class Search {
     }
   }
 
-  // Functions of a stack, outermost first, inlined ones in their place.
+  // Of the code of a script, native stacks do not tell which function it is; and one function is interpreted first and compiled later.
+  bool is_script(FunctionId function) {
+    const auto [known, added] = scripts_.try_emplace(function);
+    if (!added) return known->second;
+    const std::string& module = symbols_.module_name(function);
+    return known->second = symbols_.resolved(function) ? match_pattern(bare_name(symbols_.full_name(function)), module) == PatternId::interpreter : module.empty();
+  }
+
+  // Functions of a stack, outermost first, inlined ones in their place; what a script calls within itself is one.
   const Path& path_of(StackId stack) {
     const auto [known, added] = paths_.try_emplace(stack);
     if (!added) return known->second;
     Path path;
     for (StackId node = stack; node && node < recording_.nodes.size(); node = recording_.nodes[node].parent) {
       if (recording_.nodes[node].kind != 0) continue;  // no code: that frames beyond are not known
-      for (const SymbolFrame& frame : symbols_.frames(node)) path.push_back(frame.function);
+      for (const SymbolFrame& frame : symbols_.frames(node)) {
+        const bool script = is_script(frame.function);
+        if (script && script_ == 0) script_ = frame.function;
+        if (!script) path.push_back(frame.function);
+        else if (path.empty() || path.back() != script_) path.push_back(script_);
+      }
     }
     std::reverse(path.begin(), path.end());
     return known->second = std::move(path);
@@ -86,37 +100,25 @@ class Search {
     return tree_.size() - 1;
   }
 
-  bool reaches_root(const Path& path) {
-    const Path& wait = path_of(loop_.wait);
-    return !path.empty() && !wait.empty() && path.front() == wait.front();
+  Path caller_or_own(CutStacks& stacks, const Piece& piece) {
+    Path caller = stacks.caller_of(piece.turn->t, path_of(piece.stack));
+    return caller.empty() ? path_of(piece.stack) : caller;
   }
 
-  // What the whole stacks of each turn have in common.
-  std::map<const LongTurnRow*, Path> shared_paths() {
-    std::map<const LongTurnRow*, Path> shared;
-    for (const Piece& piece : pieces_) {
-      const Path path = path_of(piece.stack);
-      if (!reaches_root(path)) continue;
-      const auto [known, added] = shared.try_emplace(piece.turn, path);
-      if (!added) known->second.erase(std::mismatch(known->second.begin(), known->second.end(), path.begin(), path.end()).first, known->second.end());
-    }
-    return shared;
-  }
-
-  // A stack that ends early, in assembly without unwind tables, is taken for called from where the turn's other ones are.
   void grow_tree() {
     tree_.emplace_back();
     const Path wait = path_of(loop_.wait);
-    const std::map<const LongTurnRow*, Path> shared = shared_paths();
+    CutStacks stacks(wait.empty() ? 0 : wait.front());
+    for (const Piece& piece : pieces_) stacks.see(piece.turn->t, path_of(piece.stack));
     for (const Piece& piece : pieces_) {
-      const auto others = shared.find(piece.turn);
-      const Path path = !reaches_root(path_of(piece.stack)) && others != shared.end() ? others->second : path_of(piece.stack);
+      const bool whole = stacks.is_whole(path_of(piece.stack));
+      const Path path = whole ? path_of(piece.stack) : caller_or_own(stacks, piece);
       auto at = std::mismatch(path.begin(), path.end(), wait.begin(), wait.end()).first;
       if (at == path.end()) continue;  // the loop itself
       std::size_t branch = 0;
       for (; at != path.end(); ++at) {
         branch = child_of(branch, *at, piece.stack);
-        if (reaches_root(path_of(piece.stack))) tree_[branch].stack = piece.stack;
+        if (whole) tree_[branch].stack = piece.stack;
         tree_[branch].seconds += piece.seconds;
         tree_[branch].pieces.push_back(&piece);
       }
@@ -277,6 +279,8 @@ class Search {
   const EventLoop& loop_;
   std::vector<Piece> pieces_;
   double all_ = 0;
+  std::unordered_map<FunctionId, bool> scripts_;
+  FunctionId script_ = 0;  // one of them, that stands for all
   std::vector<Branch> tree_;
   std::unordered_map<StackId, Path> paths_;
   std::unordered_map<FunctionId, double> in_long_, anywhere_;  // seconds with the function on the stack

@@ -74,6 +74,20 @@ TEST(EventLoopBlocked, TwoHandlersAreTwoSuggestions) {
   EXPECT_THAT(named, ::testing::UnorderedElementsAre("list_keys", "save"));
 }
 
+TEST(EventLoopBlocked, AScriptsHandlerIsOneHoweverItIsInterpreted) {
+  Server server;
+  const auto once = server.builder.stack({"main", "run_loop", "on_read", "_PyEval_EvalFrameDefault", "call_method", "digest"});
+  const auto nested = server.builder.stack({"main", "run_loop", "on_read", "_PyEval_EvalFrameDefault", "luaV_execute", "call_method", "digest"});
+  const auto quick = server.builder.stack({"main", "run_loop", "on_read", "_PyEval_EvalFrameDefault", "call_method", "get_key"});
+  server.builder.run(1, 0, 10, quick, {.busy = 0.3});
+  server.builder.loop({.wait = server.wait, .turns = 100'000, .each = 20e-6, .long_stack = once, .longs = 10});
+  server.builder.loop({.wait = server.wait, .turns = 10, .each = 20e-6, .from = 0.25, .to = 10.25, .long_stack = nested, .longs = 10});
+  const auto result = event_loop_blocked(*model_of(server.builder.finish(10.25)));
+  ASSERT_EQ(result.findings.size(), 1u);
+  EXPECT_EQ(result.findings[0].culprit.function, "digest");
+  EXPECT_EQ(evidence_number(result.findings[0], "times"), 20);
+}
+
 TEST(EventLoopBlocked, ARareOneBesideItDoesNotHideIt) {
   Server server;
   const auto waits = server.builder.stack({"main", "run_loop", "dispatch", "save", "pthread_mutex_lock"});
