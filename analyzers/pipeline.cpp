@@ -3,13 +3,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <future>
 
 #include <fmt/format.h>
 
 #include "analyzers/analyzer.h"
 #include "analyzers/foreign/foreign_profile.h"
-#include "analyzers/model/interpreter_lock.h"
 #include "analyzers/rank.h"
 #include "analyzers/summary.h"
 
@@ -130,18 +128,7 @@ std::unique_ptr<Model> load_model(const std::vector<std::string>& dumps, const A
   model->thresholds = options.thresholds;
   say(options, "resolving symbols");
   model->symbols = std::make_unique<Symbols>(model->recording, SymbolOptions{options.debug_directories, options.use_debuginfod});
-  auto timeline = std::async(std::launch::async, [&] { return Timeline::build(model->recording); });
-  model->cpu = CpuProfile::build(model->recording, *model->symbols);
-  model->timeline = timeline.get();
-  model->waits = Waits::build(model->recording, model->timeline);
-  model->event_loops = EventLoops::build(model->recording, *model->symbols, model->waits);
-  model->heap = Heap::build(model->recording);
-  model->locks = Locks::build(model->recording);
-  model->what_if = WhatIfReplay(model->recording, model->timeline.cpus);
-  add_interpreter_lock(*model);
-  model->pools = Pools::build(model->recording, *model->symbols, model->cpu, model->timeline, model->waits);
-  model->pauses = Pauses::build(model->recording, *model->symbols, model->cpu, model->timeline, model->waits);
-  model->allocator_time = AllocatorTime::build(model->recording, *model->symbols, model->cpu);
+  build_views(*model);
   return model;
 }
 

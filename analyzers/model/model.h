@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "analyzers/model/allocator_time.h"
+#include "analyzers/model/attribution.h"
 #include "analyzers/model/cpu_profile.h"
 #include "analyzers/model/event_loops.h"
 #include "analyzers/model/heap.h"
@@ -12,6 +13,7 @@
 #include "analyzers/model/pools.h"
 #include "analyzers/model/pauses.h"
 #include "analyzers/model/recording.h"
+#include "analyzers/model/spinning.h"
 #include "analyzers/model/symbols.h"
 #include "analyzers/model/thresholds.h"
 #include "analyzers/model/timeline.h"
@@ -25,6 +27,8 @@ struct Model {
   Thresholds thresholds;  // of rules
   std::unique_ptr<Symbols> symbols;
   CpuProfile cpu;      // CPU time by stack, function, line and thread group; sums equal the CPU clocks
+  std::unique_ptr<const Attribution> attribution;  // who is responsible for the stacks of `cpu`
+  Spinning spinning;   // which of them wait actively
   Timeline timeline;   // each thread second by second: running, runnable, else; and the machine beside it
   Waits waits;         // each thread's time while it does not run; calls by endpoint and place
   EventLoops event_loops;  // how long their turns take, and why
@@ -36,5 +40,8 @@ struct Model {
   AllocatorTime allocator_time;  // CPU time inside the allocator and beside it, by function
   std::vector<Recording> others;  // further processes of the same recording (children), for totals
 };
+
+// Builds all views of a model that has its recording, thresholds and symbols.
+void build_views(Model& model);
 
 }  // namespace tailback::analyzers

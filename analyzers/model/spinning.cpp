@@ -7,6 +7,8 @@
 #include <map>
 #include <string_view>
 
+#include "analyzers/model/loop_index.h"
+
 namespace tailback::analyzers {
 namespace {
 
@@ -33,6 +35,7 @@ const Polled* polled_by(std::string_view bare, std::string_view module) {
 }
 
 struct OwnerTally {
+  bool in_library = false;  // no own function on the stack
   std::uint64_t ns = 0, self_ns = 0, loop_ns = 0, polled_ns = 0;
   bool has_pause = false, delay_only = true;
   double proof = 1;
@@ -58,12 +61,13 @@ const Polled* polled_below(const Recording& recording, const Symbols& symbols, S
   return nullptr;
 }
 
-void add_stack(OwnerTally& tally, const Model& model, const StackWeight& weight, const Responsible& who, LoopIndex& loops) {
+void add_stack(OwnerTally& tally, const Recording& recording, const Symbols& symbols, const StackWeight& weight, const Responsible& who, LoopIndex& loops) {
   tally.ns += weight.ns;
+  tally.in_library |= who.host == 0;
   tally.all_stacks.push_back(weight);
   if (weight.ns > tally.frame_ns) {
     tally.frame_ns = weight.ns;
-    tally.frame = model.symbols->frame(who.node, SymbolFrame{who.owner, who.file, who.line, who.owner != who.host});
+    tally.frame = symbols.frame(who.node, SymbolFrame{who.owner, who.file, who.line, who.owner != who.host});
   }
   const CodeLoop* loop = loops.loop_at(weight.stack);
   if (loop && (loop->kind == LoopKind::waiting || loop->kind == LoopKind::delay)) {
@@ -73,7 +77,7 @@ void add_stack(OwnerTally& tally, const Model& model, const StackWeight& weight,
     tally.loop_stacks.push_back(weight);
   }
   std::string name;
-  if (const Polled* polled = polled_below(model.recording, *model.symbols, weight.stack, who, name)) {
+  if (const Polled* polled = polled_below(recording, symbols, weight.stack, who, name)) {
     tally.polled_ns += weight.ns;
     tally.proof = std::min(tally.proof, polled->proof);
     tally.polled[name] += weight.ns;
@@ -117,25 +121,32 @@ SpinSite site_of(FunctionId owner, const OwnerTally& tally) {
   return site;
 }
 
+// Where nothing of the program's own is on the stack, a library's thread may still wait actively for the program (OpenMP's do).
+FunctionId owner_of(const Symbols& symbols, const Responsible& who, StackId stack) {
+  return who.host || stack == 0 ? who.host : symbols.frames(stack).back().function;
+}
+
 }  // namespace
 
-Spinning find_spinning(const Model& model, const Attribution& attribution, LoopIndex& loops) {
+Spinning find_spinning(const Recording& recording, const Symbols& symbols, const CpuProfile& cpu, const Attribution& attribution) {
   Spinning result;
-  result.stacks.resize(model.recording.nodes.size());
+  LoopIndex loops(recording);
+  result.stacks.resize(recording.nodes.size());
   std::map<FunctionId, std::uint64_t> owners;
-  for (const StackWeight& weight : model.cpu.stacks) owners[attribution.of(weight.stack).host] += weight.ns;
+  for (const StackWeight& weight : cpu.stacks) owners[owner_of(symbols, attribution.of(weight.stack), weight.stack)] += weight.ns;
   std::map<FunctionId, OwnerTally> tallies;
-  for (const StackWeight& weight : model.cpu.stacks) {
+  for (const StackWeight& weight : cpu.stacks) {
     const Responsible& who = attribution.of(weight.stack);
-    if (who.host == 0 || static_cast<double>(owners[who.host]) < kVisible * static_cast<double>(model.cpu.sampled_ns)) continue;
+    const FunctionId owner = owner_of(symbols, who, weight.stack);
+    if (owner == 0 || static_cast<double>(owners[owner]) < kVisible * static_cast<double>(cpu.sampled_ns)) continue;
     result.code_seen = result.code_seen || loops.has_code(weight.stack);
-    add_stack(tallies[who.host], model, weight, who, loops);
+    add_stack(tallies[owner], recording, symbols, weight, who, loops);
   }
   for (const auto& [owner, tally] : tallies) {
     if (!loop_spins(tally) && !polls(tally)) continue;
-    result.sites.push_back(site_of(owner, tally));
-    result.ns += result.sites.back().ns;
-    for (const StackWeight& weight : result.sites.back().stacks) result.stacks[weight.stack] = true;
+    SpinSite site = site_of(owner, tally);
+    for (const StackWeight& weight : site.stacks) result.stacks[weight.stack] = true;
+    if (!tally.in_library) result.sites.push_back(std::move(site));
   }
   std::sort(result.sites.begin(), result.sites.end(), [](const SpinSite& a, const SpinSite& b) { return a.ns > b.ns; });
   return result;

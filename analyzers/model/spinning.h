@@ -8,8 +8,9 @@
 #include <vector>
 
 #include "analyzers/model/attribution.h"
-#include "analyzers/model/loop_index.h"
-#include "analyzers/model/model.h"
+#include "analyzers/model/cpu_profile.h"
+#include "analyzers/model/recording.h"
+#include "analyzers/model/symbols.h"
 
 namespace tailback::analyzers {
 
@@ -25,12 +26,14 @@ struct SpinSite {
 };
 
 struct Spinning {
-  std::vector<SpinSite> sites;       // descending ns
-  std::vector<bool> stacks;          // by StackId: spinning
-  std::uint64_t ns = 0;
+  std::vector<SpinSite> sites;       // of the program's own functions, descending ns
+  std::vector<bool> stacks;          // by StackId: spinning, in a library's own threads as well
   bool code_seen = false;            // code of at least one hot function could be read
+
+  bool at(StackId stack) const { return stack < stacks.size() && stacks[stack]; }
 };
 
-Spinning find_spinning(const Model& model, const Attribution& attribution, LoopIndex& loops);
+// `attribution`: of the profile's stacks.
+Spinning find_spinning(const Recording& recording, const Symbols& symbols, const CpuProfile& cpu, const Attribution& attribution);
 
 }  // namespace tailback::analyzers

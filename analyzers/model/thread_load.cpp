@@ -42,11 +42,29 @@ void set_activity(ThreadLoad& load, const Timeline& timeline) {
   }
 }
 
+// The part of each thread's samples in which it spins. Empty: none does.
+std::map<ThreadId, double> spinning_parts(const Model& model) {
+  struct Samples {
+    double all = 0, spinning = 0;
+  };
+  std::map<ThreadId, Samples> samples;
+  for (const CpuRow& row : model.recording.cpu) {
+    Samples& of_thread = samples[row.thread];
+    of_thread.all += static_cast<double>(row.weight_ns);
+    if (model.spinning.at(row.stack)) of_thread.spinning += static_cast<double>(row.weight_ns);
+  }
+  std::map<ThreadId, double> parts;
+  for (const auto& [thread, of_thread] : samples)
+    if (of_thread.spinning > 0) parts[thread] = of_thread.spinning / of_thread.all;
+  return parts;
+}
+
 }  // namespace
 
 std::vector<ThreadLoad> thread_loads(const Model& model) {
   std::vector<ThreadLoad> loads;
   const double wall = model.timeline.wall_seconds;
+  const std::map<ThreadId, double> spinning = spinning_parts(model);
   for (const ThreadTable::Row& row : model.recording.threads.rows) {
     ThreadLoad load;
     load.id = row.id;
@@ -55,6 +73,7 @@ std::vector<ThreadLoad> thread_loads(const Model& model) {
     load.ended = row.end_ns.has_value();
     load.is_main = row.flags & kMain;
     set_counters(load, row);
+    if (const auto part = spinning.find(load.id); part != spinning.end()) load.spun = part->second * load.cpu;
     if (!model.timeline.has_run_delay) load.delay = 0;
     set_activity(load, model.timeline);
     loads.push_back(load);

@@ -13,6 +13,7 @@ struct ThreadLoad {
   ThreadId id = 0;
   double start = 0, end = 0;          // alive, within the recording
   double cpu = 0;                     // on a CPU
+  double spun = 0;                    // of that, waiting actively
   double delay = 0;                   // runnable but waiting for a CPU (0 without a source)
   double last_active = 0;             // end of the last stretch in which it wanted a CPU; a bin's resolution unless it ended
   double first_active = 0;
@@ -21,6 +22,7 @@ struct ThreadLoad {
 
   double alive() const { return end - start; }
   double demand() const { return cpu + delay; }  // time it wanted to run
+  double work() const { return demand() - spun; }
 };
 
 // Listed threads in order of their id.

@@ -6,7 +6,6 @@
 #include <fmt/format.h>
 
 #include "analyzers/model/gain.h"
-#include "analyzers/model/spinning.h"
 #include "analyzers/rules/rules.h"
 #include "analyzers/rules/wording.h"
 
@@ -143,10 +142,8 @@ Finding finding_of(const Model& model, const CpuSite& site) {
 
 RuleResult cpu_hotspot(const Model& model) {
   if (const std::string because = too_few_samples(model); !because.empty()) return RuleResult::cannot(because);
-  const Attribution attribution(model.recording, *model.symbols, model.cpu.stacks);
   LoopIndex loops(model.recording);
-  const Spinning spinning = find_spinning(model, attribution, loops);
-  std::vector<CpuSite> sites = cpu_sites(model.cpu.stacks, *model.symbols, attribution, loops, spinning.stacks);
+  std::vector<CpuSite> sites = cpu_sites(model.cpu.stacks, *model.symbols, *model.attribution, loops, model.spinning.stacks);
   merge_same_pattern(sites, *model.symbols, static_cast<std::uint64_t>(kOneOfSeveral * static_cast<double>(model.cpu.cpu_ns)));
   RuleResult result;
   for (const CpuSite& site : sites) {

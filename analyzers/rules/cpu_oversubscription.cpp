@@ -5,8 +5,8 @@
 
 #include <fmt/format.h>
 
-#include "analyzers/model/attribution.h"
 #include "analyzers/model/gain.h"
+#include "analyzers/rules/cpu_places.h"
 #include "analyzers/rules/rules.h"
 #include "analyzers/rules/wording.h"
 
@@ -72,9 +72,7 @@ Severity severity_of(const Model& model, const Crowding& crowding) {
 }
 
 Frame culprit_of(const Model& model, const ThreadGroup& group) {
-  const Attribution attribution(model.recording, *model.symbols, group.stacks);
-  LoopIndex loops(model.recording);
-  const std::vector<CpuSite> sites = cpu_sites(group.stacks, *model.symbols, attribution, loops);
+  const std::vector<CpuSite> sites = sites_of(model, group.stacks);
   return sites.empty() ? frame_at(model, group.start_routine) : sites.front().culprit;
 }
 

@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 
 #include "analyzers/model/gain.h"
-#include "analyzers/model/spinning.h"
+#include "analyzers/rules/cpu_places.h"
 #include "analyzers/rules/rules.h"
 #include "analyzers/rules/wording.h"
 
@@ -18,6 +18,7 @@ constexpr double kAlwaysBusy = 0.85;      // of a stretch of time: running or wa
 constexpr double kWorthSaying = 0.30, kMostOfTheTime = 0.50, kAllTheTime = 0.80;  // of wall time
 constexpr double kShortest = 0.5, kLongEnough = 1.0;                              // seconds
 constexpr double kTakesPart = 0.01, kWakesPerSecond = 10;  // a thread that works now and then, or is woken for it
+constexpr double kMostlySpins = 0.5;    // then its time is no work that could be divided
 constexpr double kSharesTheWork = 0.1;  // CPU time of the waiting threads to that of the busy one
 
 struct Alone {
@@ -27,14 +28,23 @@ struct Alone {
   bool others_known = false;
 };
 
-Alone time_alone(const Model& model, const ThreadLoad& load) {
+// The part of the other threads' CPU time that is work. Threads that wait actively do none, however busy they look.
+double working_part(const std::vector<ThreadLoad>& loads, ThreadId busy) {
+  double cpu = 0, spun = 0;
+  for (const ThreadLoad& load : loads)
+    if (load.id != busy) cpu += load.cpu, spun += load.spun;
+  return cpu > 0 ? 1 - spun / cpu : 1;
+}
+
+Alone time_alone(const Model& model, const std::vector<ThreadLoad>& loads, const ThreadLoad& load) {
   Alone alone{load};
+  const double working = working_part(loads, load.id);
   const ThreadTimeline* bins = model.timeline.find(load.id);
   double weighed = 0;
   for (std::size_t i = 0; bins && i < bins->bins.size() && i < model.timeline.process.size(); ++i) {
     const ProcessBin& process = model.timeline.process[i];
     const double running = static_cast<double>(bins->bins[i].running), wanted = running + static_cast<double>(bins->bins[i].runnable);
-    const double others = std::max(0.0, process.cpu + process.run_delay - wanted);
+    const double others = working * std::max(0.0, process.cpu + process.run_delay - wanted);
     const bool busy = wanted >= kAlwaysBusy * static_cast<double>(bins->bins[i].alive) && wanted > 0;
     if (!busy || others >= wanted) continue;
     alone.seconds += wanted - others;
@@ -78,7 +88,7 @@ std::vector<ThreadLoad> waiting_threads(const Model& model, const std::vector<Th
   for (const ThreadLoad& load : loads) {
     const bool beside = load.id != alone.load.id && std::min(load.end, alone.load.end) - std::max(load.start, alone.load.start) >= 0.5 * alone.seconds;
     const bool takes_part = load.cpu >= kTakesPart * wall || static_cast<double>(load.voluntary_switches) >= kWakesPerSecond * std::max(load.alive(), 1e-3);
-    if (beside && takes_part && load.demand() < 0.5 * load.alive() && !waits_for_something_else(model, load.id)) waiting.push_back(load);
+    if (beside && takes_part && load.work() < 0.5 * load.alive() && !waits_for_something_else(model, load.id)) waiting.push_back(load);
   }
   return waiting;
 }
@@ -122,16 +132,6 @@ Severity severity_of(const Model& model, const Alone& alone, const std::vector<T
   return shared >= kSharesTheWork * alone.load.cpu ? Severity::medium : Severity::low;
 }
 
-// Time the thread spends spinning is no work that could be divided.
-double spinning_part(const Model& model, ThreadId thread, const Spinning& spinning) {
-  std::uint64_t all = 0, spun = 0;
-  for (const StackWeight& weight : stacks_of_thread(model, thread)) {
-    all += weight.ns;
-    if (weight.stack < spinning.stacks.size() && spinning.stacks[weight.stack]) spun += weight.ns;
-  }
-  return all ? static_cast<double>(spun) / static_cast<double>(all) : 0;
-}
-
 Gain gain_of(const Model& model, const Alone& alone) {
   const double serial = alone.seconds / model.timeline.wall_seconds;
   Gain gain;
@@ -153,11 +153,11 @@ std::vector<Evidence> evidence_of(const Model& model, const Alone& alone, std::s
   return evidence;
 }
 
-Finding finding_of(const Model& model, const Attribution& attribution, LoopIndex& loops, const Alone& alone, const std::vector<ThreadLoad>& waiting) {
+Finding finding_of(const Model& model, const Alone& alone, const std::vector<ThreadLoad>& waiting) {
   const double part = alone.seconds / model.timeline.wall_seconds;
   const std::string who = thread_label(model, alone.load.id);
   const std::vector<StackWeight> stacks = stacks_of_thread(model, alone.load.id);
-  const std::vector<CpuSite> sites = cpu_sites(stacks, *model.symbols, attribution, loops);
+  const std::vector<CpuSite> sites = sites_of(model, stacks);
   Finding finding;
   finding.rule = "cpu-single-threaded";
   if (!sites.empty()) finding.culprit = sites.front().culprit;
@@ -192,21 +192,19 @@ RuleResult cpu_single_threaded(const Model& model) {
   const std::vector<ThreadLoad> loads = thread_loads(model);
   Alone most;
   for (const ThreadLoad& load : loads)
-    if (Alone alone = time_alone(model, load); alone.seconds > most.seconds) most = alone;
+    if (Alone alone = time_alone(model, loads, load); alone.seconds > most.seconds) most = alone;
   const double part = most.seconds / model.timeline.wall_seconds;
   RuleResult result;
   result.fine = most.load.id ? fmt::format("no thread worked alone for long; the longest, {}, for {} of wall time", thread_label(model, most.load.id), percent(part))
                              : "no thread was always busy while the others waited";
   if (part < kWorthSaying) return result;
-  const Attribution attribution(model.recording, *model.symbols, model.cpu.stacks);
-  LoopIndex loops(model.recording);
-  if (spinning_part(model, most.load.id, find_spinning(model, attribution, loops)) > 0.5) {
+  if (most.load.spun > kMostlySpins * most.load.cpu) {
     result.fine = fmt::format("{} is busy alone, but waits actively (see cpu-spin)", thread_label(model, most.load.id));
     return result;
   }
   const std::vector<ThreadLoad> waiting = waiting_threads(model, loads, most);
   const bool all_alone = waiting.empty() && part >= kAllTheTime && model.timeline.wall_seconds >= kLongEnough;
-  if (!waiting.empty() || all_alone) result.findings.push_back(finding_of(model, attribution, loops, most, waiting));
+  if (!waiting.empty() || all_alone) result.findings.push_back(finding_of(model, most, waiting));
   return result;
 }
 

@@ -7,7 +7,6 @@
 #include <fmt/format.h>
 
 #include "analyzers/model/gain.h"
-#include "analyzers/model/spinning.h"
 #include "analyzers/rules/rules.h"
 #include "analyzers/rules/wording.h"
 
@@ -89,16 +88,13 @@ Finding finding_of(const Model& model, const SpinSite& site) {
 
 RuleResult cpu_spin(const Model& model) {
   if (const std::string because = too_few_samples(model); !because.empty()) return RuleResult::cannot(because);
-  const Attribution attribution(model.recording, *model.symbols, model.cpu.stacks);
-  LoopIndex loops(model.recording);
-  const Spinning spinning = find_spinning(model, attribution, loops);
   RuleResult result;
-  for (const SpinSite& site : spinning.sites) {
+  for (const SpinSite& site : model.spinning.sites) {
     const double share = static_cast<double>(site.ns) / static_cast<double>(std::max<std::uint64_t>(model.cpu.cpu_ns, 1));
     if (share >= kWorthSaying && static_cast<double>(site.ns) * 1e-9 >= kFewestSeconds) result.findings.push_back(finding_of(model, site));
   }
   if (!result.findings.empty()) return result;
-  result.fine = spinning.code_seen ? fmt::format("no loop that waits actively beyond {} of CPU time", percent(kWorthSaying))
+  result.fine = model.spinning.code_seen ? fmt::format("no loop that waits actively beyond {} of CPU time", percent(kWorthSaying))
                                    : "no polling functions; the machine code of the hot loops could not be read, so loops were not looked at";
   return result;
 }

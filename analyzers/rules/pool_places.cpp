@@ -6,7 +6,7 @@
 
 #include <fmt/format.h>
 
-#include "analyzers/model/attribution.h"
+#include "analyzers/rules/cpu_places.h"
 
 namespace tailback::analyzers {
 namespace {
@@ -146,9 +146,7 @@ std::vector<Obstacle> obstacles_of(const Model& model, const Pool& pool) {
 Frame task_of(const Model& model, const Pool& pool) {
   const std::vector<Obstacle> obstacles = obstacles_of(model, pool);
   if (!obstacles.empty() && obstacles.front().seconds >= kLittleTime * pool.blocked() && pool.blocked() >= kLittleTime * pool.busy) return obstacles.front().culprit;
-  const Attribution attribution(model.recording, *model.symbols, pool.group->stacks);
-  LoopIndex loops(model.recording);
-  const std::vector<CpuSite> sites = cpu_sites(pool.group->stacks, *model.symbols, attribution, loops);
+  const std::vector<CpuSite> sites = sites_of(model, pool.group->stacks);
   if (!sites.empty()) return sites.front().culprit;
   return obstacles.empty() ? frame_at(model, pool.group->start_routine) : obstacles.front().culprit;
 }

@@ -10,7 +10,6 @@
 #include "agent/trace/layout.h"
 #include "analyzers/foreign/foreign_profile.h"
 #include "analyzers/input_error.h"
-#include "analyzers/model/interpreter_lock.h"
 #include "analyzers/pipeline.h"
 
 namespace tailback::fuzz {
@@ -53,14 +52,7 @@ void analyze_all(analyzers::Recording recording, bool in_full) {
   analyzers::Model model;
   model.recording = std::move(recording);
   model.symbols = std::make_unique<analyzers::Symbols>(model.recording, analyzers::SymbolOptions{.debug_data = in_full});
-  model.cpu = analyzers::CpuProfile::build(model.recording, *model.symbols);
-  model.timeline = analyzers::Timeline::build(model.recording);
-  model.waits = analyzers::Waits::build(model.recording, model.timeline);
-  model.heap = analyzers::Heap::build(model.recording);
-  model.locks = analyzers::Locks::build(model.recording);
-  model.what_if = analyzers::WhatIfReplay(model.recording, model.timeline.cpus);
-  analyzers::add_interpreter_lock(model);
-  model.allocator_time = analyzers::AllocatorTime::build(model.recording, *model.symbols, model.cpu);
+  analyzers::build_views(model);
   if (in_full) check_figures(analyzers::analyze(model, {}));
 }
 

@@ -120,6 +120,22 @@ TEST(CpuSingleThreaded, ASpinningThreadIsLeftToTheRuleForSpinning) {
   EXPECT_TRUE(cpu_single_threaded(*model_of(builder.finish(3))).findings.empty());
 }
 
+TEST(CpuSingleThreaded, ThreadsThatWaitActivelyForItDoNoWork) {
+  TraceBuilder builder(4);
+  builder.define("sched_yield", {.module = "libc.so.6"});
+  builder.run(1, 0, 4, builder.stack({"main", "assemble"}));
+  for (int i = 0; i < 2; ++i) {
+    const auto thread = builder.thread({.name = "team", .start_routine = "work"});
+    builder.run(thread, 0, 3.4, builder.stack({"work", "wait_for_part", "sched_yield"}));
+    builder.run(thread, 3.4, 4, builder.stack({"work", "solve"}));
+    builder.end_thread(thread, 4);
+  }
+  const auto result = cpu_single_threaded(*model_of(builder.finish(4)));
+  ASSERT_EQ(result.findings.size(), 1u);
+  EXPECT_EQ(result.findings[0].culprit.function, "assemble");
+  EXPECT_EQ(result.findings[0].severity, Severity::high);
+}
+
 TEST(CpuSingleThreaded, ThreadsThatWaitForTimeOrRequestsDoNotWaitForIt) {
   for (const trace::Call call : {trace::Call::sleep, trace::Call::epoll_wait}) {
     auto builder = stage_with_consumers(3, 0.04);

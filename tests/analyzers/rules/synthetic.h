@@ -7,7 +7,6 @@
 #include <memory>
 #include <string>
 
-#include "analyzers/model/interpreter_lock.h"
 #include "analyzers/rules/rules.h"
 #include "tests/support/trace_builder.h"
 
@@ -21,17 +20,7 @@ inline std::unique_ptr<analyzers::Model> model_of(const TraceBuilder& builder) {
   model->recording = analyzers::read_recording(path);
   std::filesystem::remove(path);
   model->symbols = std::make_unique<analyzers::Symbols>(model->recording, analyzers::SymbolOptions{});
-  model->cpu = analyzers::CpuProfile::build(model->recording, *model->symbols);
-  model->timeline = analyzers::Timeline::build(model->recording);
-  model->waits = analyzers::Waits::build(model->recording, model->timeline);
-  model->event_loops = analyzers::EventLoops::build(model->recording, *model->symbols, model->waits);
-  model->heap = analyzers::Heap::build(model->recording);
-  model->locks = analyzers::Locks::build(model->recording);
-  model->what_if = analyzers::WhatIfReplay(model->recording, model->timeline.cpus);
-  analyzers::add_interpreter_lock(*model);
-  model->pools = analyzers::Pools::build(model->recording, *model->symbols, model->cpu, model->timeline, model->waits);
-  model->pauses = analyzers::Pauses::build(model->recording, *model->symbols, model->cpu, model->timeline, model->waits);
-  model->allocator_time = analyzers::AllocatorTime::build(model->recording, *model->symbols, model->cpu);
+  analyzers::build_views(*model);
   return model;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// openmp_loop static|rounds|dynamic: rows of very different cost, dealt out in equal parts, once or time after time, or as threads become
-// free.
+// openmp_loop static|rounds|short|dynamic|serial: rows of very different cost, dealt out in equal parts, once or time after time, or as threads
+// become free. The short rounds and those with a serial stage are over before the threads that wait stop to spin.
 #include <cstdio>
 #include <cstring>
 
@@ -23,6 +23,13 @@ int main(int argc, char** argv) {
     for (int round = 0; round < 100; ++round) {
 #pragma omp parallel for reduction(+ : total) schedule(static)
       for (int row = 0; row < 100; ++row) total += sum_row(row);
+    }
+  } else if (argc > 1 && (std::strcmp(argv[1], "short") == 0 || std::strcmp(argv[1], "serial") == 0)) {
+    const bool serial = std::strcmp(argv[1], "serial") == 0;
+    for (int round = 0; round < 3000; ++round) {
+      if (serial) total += sum_row(60);
+#pragma omp parallel for reduction(+ : total) schedule(static)
+      for (int row = 0; row < 20; ++row) total += sum_row(serial ? 2 : (20 - row) / 2);
     }
   } else {
 #pragma omp parallel for reduction(+ : total) schedule(dynamic, 4)
