@@ -80,7 +80,7 @@ PoolTrouble trouble_of(const Model& model, const Pool& pool) {
   if (pool.blocked() < kMostOfBusy * pool.busy && are_cpus_taken(model, pool)) return PoolTrouble::cpus;
   if (!pool.counts_tasks() && waiting_for_threads(pool) >= kMostOfBusy * pool.busy) return PoolTrouble::none;  // for work of another kind, for all that is known
   if (few_wait(model, pool)) return PoolTrouble::few_tasks;
-  return pool.own_tasks >= kOnlyByItself * pool.tasks && pool.tasks > 0 ? PoolTrouble::turns : PoolTrouble::size;
+  return pool.own_tasks >= kOnlyByItself * pool.tasks && pool.counts_tasks() ? PoolTrouble::turns : PoolTrouble::size;
 }
 
 double hangs_since(const Model& model, const Pool& pool) {

@@ -50,15 +50,18 @@ class Redis:
 class Nginx:
     name, needs = "nginx under wrk", ["nginx", "wrk"]
 
+    def __init__(self, workers=1, settings="", page_lines=50):
+        self.workers, self.settings, self.page_lines = workers, settings, page_lines
+
     def command(self, folder, port):
         temporary = " ".join(f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
         with open(os.path.join(folder, "page"), "w", encoding="ascii") as out:
-            out.write("a page of some length\n" * 50)
+            out.write("a page of some length\n" * self.page_lines)
         os.chmod(folder, 0o755)  # its worker gives up root
         with open(os.path.join(folder, "nginx.conf"), "w", encoding="ascii") as out:
-            out.write(f"worker_processes 1; daemon off; user www-data; events {{}}\n"
+            out.write(f"worker_processes {self.workers}; daemon off; user www-data; events {{}}\n"
                       f"pid {folder}/nginx.pid; error_log {folder}/error.log warn;\n"
-                      f"http {{ access_log off; keepalive_requests 1000000; sendfile on; {temporary}\n"
+                      f"http {{ access_log off; keepalive_requests 1000000; sendfile on; {self.settings} {temporary}\n"
                       f"server {{ listen 127.0.0.1:{port}; root {folder}; }} }}\n")
         return [find_program("nginx"), "-e", os.path.join(folder, "error.log"), "-c", os.path.join(folder, "nginx.conf")]
 

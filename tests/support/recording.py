@@ -55,14 +55,14 @@ class Run:
         self.peak_bytes = usage.ru_maxrss * 1024 if usage else 0
 
 
-def run(command, *, cwd=None, env=None, stdin=b"", timeout=60, preexec=None, executable=None):
+def run(command, *, cwd=None, env=None, stdin=b"", timeout=60, preexec=None, executable=None, pass_fds=()):
     """Runs a command to its end. Output goes through files: a pipe's reader would be a second load on the machine."""
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         given.write(stdin)
         given.seek(0)
         started = time.monotonic()
         process = subprocess.Popen(command, cwd=cwd, env=env if env is not None else clean_environment(), stdin=given, stdout=out, stderr=err,
-                                   preexec_fn=preexec, executable=executable, start_new_session=True)
+                                   preexec_fn=preexec, executable=executable, pass_fds=pass_fds, start_new_session=True)
         status, usage = wait(process, timeout)
         wall = time.monotonic() - started
         out.seek(0)
