@@ -149,7 +149,6 @@ bool PauseFinder::holds_up(const BusyStretchRow& row) const {
 
 void PauseFinder::add_stretch(const BusyStretchRow& row) {
   const double begin = seconds_of(row.begin), seconds = seconds_of(row.end - row.begin);
-  if (overlaps_pause(row.thread, begin, begin + seconds)) return;  // a call inside one that was told
   PauseCause cause = PauseCause::unknown;
   StackId place = row.stack;
   if (row.stack < below_.size() && below_[row.stack].frees >= kMostlyFrees * below_[row.stack].all) cause = PauseCause::mass_free;
@@ -158,11 +157,36 @@ void PauseFinder::add_stretch(const BusyStretchRow& row) {
     if (last) cause = PauseCause::mass_free;
     if (cause == PauseCause::mass_free) place = last ? last : most_freed_below(row.stack);
   }
-  if (cause == PauseCause::unknown && faults_explain(row)) cause = PauseCause::page_faults;
+  if (cause == PauseCause::unknown && faults_explain(row)) cause = PauseCause::page_faults, place = most_below(row.stack);
   if (cause == PauseCause::unknown) return;  // computing, which is what the rules about CPU time are for
+  if (overlaps_pause(row.thread, begin, begin + seconds) && !takes_in_calls(row.thread, begin, begin + seconds)) return;
   PauseKind& one = kind(cause);
   one.answering = true;
   add(one, {begin, seconds, row.thread, place, 0});
+}
+
+// Whether what was told of the time are calls that take less than half of it: these are told no more.
+bool PauseFinder::takes_in_calls(ThreadId thread, double begin, double end) {
+  const auto inside = [&](const Pause& pause) { return (pause.thread == thread || pause.thread == 0) && pause.begin < end && pause.begin + pause.seconds > begin; };
+  double in_calls = 0;
+  std::vector<PauseKind*> kinds;
+  for (auto& [key, kind] : kinds_) {
+    if (std::none_of(kind.pauses.begin(), kind.pauses.end(), inside)) continue;
+    if (kind.cause != PauseCause::allocator_trim && kind.cause != PauseCause::io) return false;
+    for (const Pause& pause : kind.pauses) in_calls += inside(pause) ? std::min(end, pause.begin + pause.seconds) - std::max(begin, pause.begin) : 0;
+    kinds.push_back(&kind);
+  }
+  if (in_calls >= kHalf * (end - begin)) return false;
+  for (PauseKind* kind : kinds) std::erase_if(kind->pauses, inside);
+  return true;
+}
+
+// What a stretch's samples have in common holds what is done before and after as well: the innermost node with most of the CPU time of that.
+StackId PauseFinder::most_below(StackId stack) const {
+  StackId most = stack;
+  for (StackId id = stack; id < below_.size(); ++id)  // a node comes after its parent
+    if (recording_.nodes[id].parent == most && below_[id].all > kHalf * below_[stack].all) most = id;
+  return most;
 }
 
 // What its samples have in common tells nothing but the program: calls from different lines of main, say, which hold all else inlined.

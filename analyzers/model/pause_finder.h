@@ -41,6 +41,8 @@ class PauseFinder {
   void stretches();
   bool holds_up(const BusyStretchRow& row) const;
   void add_stretch(const BusyStretchRow& row);
+  bool takes_in_calls(ThreadId thread, double begin, double end);
+  StackId most_below(StackId stack) const;
   bool is_shallow(StackId stack) const;
   StackId freeing_place(StackId stack) const;
   StackId most_freed_below(StackId stack) const;

@@ -134,16 +134,24 @@ std::vector<Evidence> evidence_of(const Model& model, const PauseKind& kind) {
   return evidence;
 }
 
-// Of the mean time to an answer: a pause of length L adds L to the turn that it is part of, and L/2 on average to what comes meanwhile.
+// Seconds that a pause of length L adds to all turns of its thread: L to the one that it is part of, and L/2 on average to what comes meanwhile.
+double added_by(const Model& model, const Pause& pause) {
+  const double each_second = model.pauses.turns(pause.thread) / std::max(model.timeline.wall_seconds, 1e-9);
+  return pause.seconds + each_second * pause.seconds * pause.seconds / 2;
+}
+
+// Of the mean time to an answer.
 Gain gain_in_answers(const Model& model, const PauseKind& kind) {
-  const double wall = std::max(model.timeline.wall_seconds, 1e-9);
   double added = 0, all = 0;  // seconds over all turns
-  std::map<ThreadId, double> usual;  // without the pauses
+  std::map<ThreadId, double> left;  // without these pauses
   for (const Pause& pause : kind.pauses) {
-    usual[pause.thread] = model.pauses.turns(pause.thread) * model.pauses.usual_turn(pause.thread);
-    added += pause.seconds + model.pauses.turns(pause.thread) / wall * pause.seconds * pause.seconds / 2;
+    added += added_by(model, pause);
+    left[pause.thread] = model.pauses.turns(pause.thread) * model.pauses.usual_turn(pause.thread);
   }
-  for (const auto& [thread, seconds] : usual) all += seconds;
+  for (const PauseKind& other : model.pauses.kinds)
+    for (const Pause& pause : other.pauses)
+      if (&other != &kind && left.contains(pause.thread)) left[pause.thread] += added_by(model, pause);
+  for (const auto& [thread, seconds] : left) all += seconds;
   const auto part = [&](double extra) { return extra > 0 ? extra / (extra + all) : 0; };
   return bounded({"latency", part(added), part(added / 4), part(2 * added), "what the pauses add to the mean time to an answer, for requests that come at random; work on other threads and the network are not counted"});
 }

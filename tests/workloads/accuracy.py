@@ -85,6 +85,8 @@ PLANTED_PAUSES = {  # run with --pauses
     "fork_of_big_process": ("pause", {"run_by_fork"}),
     "mass_free": ("pause", {"replace_and_free"}),
     "trim_in_server": ("pause", {"give_back_memory"}),
+    "reload_by_pages": ("pause", {"fill", "reload_in_new_memory"}),
+    "checkpoint_in_server": ("pause", {"save_state"}),
 }
 ALL_PLANTED = {**PLANTED, **PLANTED_MEMORY, **PLANTED_LOCKS, **PLANTED_POOLS, **PLANTED_PAUSES}
 FIGURE = {"wall_time": "wall", "cpu_time": "cpu", "latency": "latency", "memory": "resident"}  # metric of a gain: what the workload prints
