@@ -13,12 +13,17 @@ using engine::session;
 namespace {
 
 constexpr std::uint64_t kWorthWakingNs = 20'000'000;  // a dormant process that waits so long is worth recording
-constexpr std::uint64_t kSmallWrite = 1400;           // below a TCP segment: Nagle's algorithm (RFC 896) may hold it back
+constexpr std::uint64_t kSegment = 1400, kLocalSegment = 65'000;  // bytes of TCP in a packet of Ethernet (1500), of the loopback (65536)
 
 // The delayed acknowledgement of Linux: 40 ms at least (TCP_DELACK_MIN), 200 ms at most, each with what timers add.
 bool is_delayed_acknowledgement(std::uint64_t ns) {
   const std::uint64_t ms = ns / 1'000'000;
   return (ms >= 35 && ms < 60) || (ms >= 190 && ms < 220);
+}
+
+// Less than a segment: Nagle's algorithm (RFC 896) may hold it back.
+bool is_small_write(const Endpoint& endpoint, std::uint64_t bytes) {
+  return bytes < (endpoint.flags.load(std::memory_order_relaxed) & trace::kLoopback ? kLocalSegment : kSegment);
 }
 
 // Whether somebody inside this process may be waiting at the other end.
@@ -62,9 +67,10 @@ Outcome outcome_of_none(CallKind kind, std::int64_t result) {
   capture::Turns& turns = endpoint->turns;
   if (kind.is_output()) {
     ++descriptor.writes;
-    if (bytes < kSmallWrite && descriptor.small_writes < 255) ++descriptor.small_writes;
+    const bool small = is_small_write(*endpoint, bytes);
+    if (small && descriptor.small_writes < 255) ++descriptor.small_writes;
     // The other side may be at work before the call is back: on a busy machine it is given this very CPU. A large write waits for room.
-    descriptor.last_write = bytes < kSmallWrite ? begin : end;
+    descriptor.last_write = small ? begin : end;
     if (descriptor.writes != 2 || !turns.watched.load(std::memory_order_relaxed)) return;
     const capture::Scope scope;
     descriptor.second_write = capture::stack_of_call(thread);

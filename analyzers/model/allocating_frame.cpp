@@ -8,9 +8,10 @@ namespace tailback::analyzers {
 Frame allocating_frame(const std::vector<Frame>& frames) {
   const Frame* wrapper = nullptr;
   for (const Frame& frame : frames) {
-    const std::string name = bare_name(frame.full_name.empty() ? frame.function : frame.full_name);
+    const std::string& full = frame.full_name.empty() ? frame.function : frame.full_name;
+    const std::string name = bare_name(full);
     if (is_runtime_code(name, frame.module)) continue;
-    if (!is_allocation_wrapper(name)) return frame;
+    if (!is_allocation_wrapper(name) && !copies_an_object(full)) return frame;
     if (!wrapper) wrapper = &frame;
   }
   return wrapper ? *wrapper : frames.empty() ? Frame{} : frames.front();

@@ -49,7 +49,7 @@ AllocationWork allocation_work(std::string_view bare, std::string_view full, std
   AllocationWork work;
   const PatternId matched = match_pattern(bare, module);
   work.library = is_runtime_code(bare, module) || (matched != PatternId::none && pattern(matched).blame == Blame::caller);
-  work.wrapper = !work.library && is_allocation_wrapper(bare);
+  work.wrapper = !work.library && (is_allocation_wrapper(bare) || copies_an_object(full));
   work.allocator = matched == PatternId::allocation;
   work.frees = work.allocator && has_any_of(bare, {"free", "delete", "dalloc", "dealloc"});
   work.grows = is_growth(bare, full) || is_reallocation(bare);
@@ -67,7 +67,7 @@ const AllocationWork& AllocationFrames::of_function(FunctionId function) {
   return functions_[function];
 }
 
-// Outward past the program's own names for malloc.
+// Outward past the program's own names for malloc, and past what copies an object for whoever wants the copy.
 Responsible AllocationFrames::asking(const Responsible& who) {
   if (!who.owner || !of_function(who.owner).wrapper) return who;
   bool inside = true;  // still inward of the wrapper, within the node it was inlined into

@@ -2,6 +2,8 @@
 // What rules look at: the recording, its symbols and the views that more than one rule uses, each built once.
 #pragma once
 #include <memory>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "analyzers/model/allocator_time.h"
@@ -25,6 +27,7 @@ namespace tailback::analyzers {
 struct Model {
   Recording recording;
   Thresholds thresholds;  // of rules
+  std::set<std::string> system_libraries;  // modules of the distribution that a program from elsewhere uses, base names
   std::unique_ptr<Symbols> symbols;
   CpuProfile cpu;      // CPU time by stack, function, line and thread group; sums equal the CPU clocks
   std::unique_ptr<const Attribution> attribution;  // who is responsible for the stacks of `cpu`

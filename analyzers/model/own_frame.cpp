@@ -13,8 +13,13 @@ bool is_own(const Frame& frame) { return !is_runtime_code(bare_name(frame.full_n
 
 Frame own_frame(const Model& model, StackId stack) {
   const std::vector<Frame> frames = model.symbols->stack(stack);
-  for (const Frame& frame : frames)
-    if (is_own(frame)) return frame;
+  const Frame* of_library = nullptr;
+  for (const Frame& frame : frames) {
+    if (!is_own(frame)) continue;
+    if (!model.system_libraries.contains(frame.module)) return frame;
+    if (!of_library) of_library = &frame;
+  }
+  if (of_library) return *of_library;
   return frames.empty() ? Frame{} : frames.front();
 }
 

@@ -6,7 +6,8 @@
 
 namespace tailback::analyzers {
 
-// Innermost frame of a stack that is the program's own code, else its innermost.
+// Innermost frame of a stack that is the program's own code: no runtime's, and no library's that the distribution made, as far as the stack
+// holds other; else its innermost.
 Frame own_frame(const Model& model, StackId stack);
 // All frames that are the program's own code, innermost first.
 std::vector<Frame> own_frames(const Model& model, StackId stack);

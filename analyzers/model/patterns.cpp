@@ -113,14 +113,15 @@ PatternId match_pattern(std::string_view bare, std::string_view module) {
   return PatternId::none;
 }
 
-// Rust: "<alloc::vec::Vec<u8> as core::iter::Extend>::extend" and "<alloc::raw_vec::RawVec<u8>>::grow_one" -> the type and what follows.
+// Rust: "<alloc::vec::Vec<u8> as core::iter::Extend>::extend" and "<alloc::raw_vec::RawVec<u8>>::grow_one" -> the type and what follows. Of
+// a type parameter or a simple type ("<T as alloc::slice::hack::ConvertVec>::to_vec") the trait says more.
 std::string without_qualified_self(std::string_view name) {
   int depth = 0;
   for (std::size_t at = 0; at < name.size(); ++at) {
     depth += name[at] == '<' ? 1 : name[at] == '>' && (at == 0 || name[at - 1] != '-') ? -1 : 0;
     if (depth > 0) continue;
     std::string_view self = name.substr(1, at - 1);
-    if (const std::size_t as = self.find(" as "); as != std::string_view::npos) self = self.substr(0, as);
+    if (const std::size_t as = self.find(" as "); as != std::string_view::npos) self = self.substr(0, as).find("::") == std::string_view::npos ? self.substr(as + 4) : self.substr(0, as);
     return std::string(self) + std::string(name.substr(at + 1));
   }
   return std::string(name);
@@ -149,9 +150,11 @@ std::string bare_name(std::string_view demangled) {
 
 bool is_runtime_code(std::string_view bare, std::string_view module) {
   // Rust's core and alloc by their modules: programs in C++ have namespaces of these names.
-  static constexpr std::array<std::string_view, 30> kScopes = {"__lll_",
+  static constexpr std::array<std::string_view, 43> kScopes = {"__lll_",
       "core::ptr::", "core::slice::", "core::iter::", "core::ops::", "core::str::", "core::fmt::", "core::option::", "core::result::",
+      "core::clone::", "core::cmp::", "core::num::", "core::array::", "core::cell::", "core::hash::", "core::convert::", "core::any::",
       "alloc::vec::", "alloc::raw_vec::", "alloc::string::", "alloc::alloc::", "alloc::slice::",
+      "alloc::collections::", "alloc::sync::", "alloc::rc::", "alloc::boxed::", "alloc::borrow::",
       "_mm_", "_mm256_", "std::", "__gnu_cxx::", "__cxxabiv1::", "boost::", "fmt::", "absl::", "tbb::", "__cxa_", "_Unwind_", "operator new", "operator delete", "__gnu_", "abi::", "__gthread"};
   static constexpr std::array<std::string_view, 15> kModules = {
       "libc.so", "libc-2", "libm.so", "libm-2", "libpthread", "librt.", "libdl.", "libstdc++", "libc++", "libgcc_s", "ld-linux", "ld-2", "[vdso]", "linux-vdso", "libgomp"};
@@ -167,6 +170,17 @@ bool is_allocation_wrapper(std::string_view bare) {
   std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return std::any_of(kEnds.begin(), kEnds.end(), [&](std::string_view end) { return lower.ends_with(end); }) ||
          std::find(kNames.begin(), kNames.end(), last) != kNames.end();
+}
+
+bool copies_an_object(std::string_view full) {
+  if (full.ends_with(" as core::clone::Clone>::clone")) return true;
+  const std::size_t parameters = full.rfind('(');
+  if (parameters == std::string_view::npos || parameters < 3) return false;
+  std::string_view name = full.substr(0, parameters), taken = full.substr(parameters + 1);
+  if (!taken.ends_with(" const&)")) return false;
+  taken.remove_suffix(std::string_view(" const&)").size());
+  const std::size_t scope = taken.rfind("::");
+  return name == std::string(taken) + "::" + std::string(scope == std::string_view::npos ? taken : taken.substr(scope + 2));
 }
 
 bool is_container_code(std::string_view bare) {

@@ -48,6 +48,8 @@ bool is_runtime_code(std::string_view bare_name, std::string_view module);
 
 // A program's own name for malloc (xmalloc, zcalloc, PyMem_RawRealloc, Arena::Allocate): who calls it is meant.
 bool is_allocation_wrapper(std::string_view bare_name);
+// A copy constructor or Rust's Clone: it allocates for whoever wants the copy. `full`: demangled in full.
+bool copies_an_object(std::string_view full);
 
 // Code of a container that holds blocks of its own (vector, map, list, ...; strings and smart pointers are none).
 bool is_container_code(std::string_view bare_name);

@@ -21,28 +21,31 @@ constexpr double kFewestPasses = 20;
 
 struct Reread {
   const EndpointTotals* file = nullptr;
-  double passes = 0, bytes = 0;
+  double passes = 0, bytes = 0, opened = 0;
   CallPlace place;          // all calls that read, open, close or look at it
   double parsing = 0;       // CPU time of the same function beside the calls, seconds
+
+  bool seeks() const { return opened < passes / 2; }  // most passes lie within one opening
 };
 
 bool changes_by_itself(const std::string& name) { return name.starts_with("/proc/") || name.starts_with("/sys/") || name.starts_with("/dev/"); }
 
-// How often the whole file was read; 0 when it was written to in between, or is no plain file.
+// How often the whole file was read; 0 when it is no plain file. What was written to it may have been news: it counts as size.
 Reread passes_over(const Model& model, const EndpointTotals& totals) {
-  Reread reread{&totals, 0, 0, {}};
+  Reread reread{.file = &totals, .opened = totals.turns ? static_cast<double>(totals.turns->opened) : 0, .place = {}};
   const EndpointRow& file = model.recording.calls.endpoints[totals.endpoint];
   if (file.kind != trace::EndpointKind::file || file.name.empty() || changes_by_itself(file.name)) return reread;
-  double changes = 0;
+  double changes = 0, written = 0;
   for (const OperationTotals& operation : totals.operations) {
     const CallGroup group = trace::group_of(operation.call);
     if (group == CallGroup::output || group == CallGroup::flush || operation.call == trace::Call::truncate || operation.call == trace::Call::rename)
       changes += static_cast<double>(operation.counts.calls);
     if (group == CallGroup::input) reread.bytes += static_cast<double>(operation.counts.bytes);
+    if (group == CallGroup::output) written += static_cast<double>(operation.counts.bytes);
   }
-  const double opened = totals.turns ? static_cast<double>(totals.turns->opened) : 0;
-  if (changes > kMostChanges * opened) return reread;
-  if (reread.bytes > 0) reread.passes = file.size_bytes ? reread.bytes / static_cast<double>(file.size_bytes) : opened;
+  const double size = static_cast<double>(file.size_bytes);
+  if (changes > kMostChanges * reread.opened) reread.passes = written > 0 ? reread.bytes / (size + written) : 0;
+  else if (reread.bytes > 0) reread.passes = size > 0 ? reread.bytes / size : reread.opened;
   return reread;
 }
 
@@ -75,7 +78,7 @@ void find_place(const Model& model, Reread& reread) {
     reread.place.add(place);
   }
   if (places.empty() || reread.place.culprit.function.empty()) return;
-  reread.parsing = parsing_time(model, reread.place);
+  if (!reread.seeks()) reread.parsing = parsing_time(model, reread.place);
 }
 
 Gain gain_of(const Model& model, const Reread& reread) {
@@ -90,9 +93,18 @@ Gain gain_of(const Model& model, const Reread& reread) {
   return gain_of_waiting(model, saving);
 }
 
+std::vector<std::string> advice_for(const Reread& reread) {
+  if (reread.seeks())
+    return {fmt::format("{} are read at a time, and most of them again: a buffer that is thrown away at each seek does that (seek within it: std::io::BufReader::seek_relative, or keep the position "
+                        "and read on), as does a cache that is too small",
+                        bytes_text(reread.bytes / std::max(1.0, reread.place.calls))),
+            "where small pieces are wanted at random: read just these (pread), or map the file (mmap)"};
+  return {fmt::format("read it once and keep what was made of it: {:.0f} calls and {:.0f} reads of the file are saved", reread.place.calls * (1 - 1 / reread.passes), reread.passes - 1),
+          "where it may change meanwhile: compare its modification time at most once a second (stat), or let inotify say so"};
+}
+
 Finding finding_of(const Model& model, const Reread& reread, Gain gain) {
   const EndpointRow& file = model.recording.calls.endpoints[reread.file->endpoint];
-  const double opened = reread.file->turns ? static_cast<double>(reread.file->turns->opened) : 0;
   Finding finding;
   finding.severity = severity_by_part(gain.fraction);
   finding.gain = std::move(gain);
@@ -100,15 +112,13 @@ Finding finding_of(const Model& model, const Reread& reread, Gain gain) {
   finding.culprit = reread.place.culprit;
   finding.title = fmt::format("{} is read {:.0f} times over{}: {} of wall time", file.name, reread.passes, in_function(reread.place.culprit),
                               percent((reread.place.seconds + reread.parsing) / model.timeline.wall_seconds));
-  finding.evidence = {text_evidence("file", file.name), count_evidence("times read in full", std::round(reread.passes), "count"), count_evidence("times opened", opened, "count"),
+  finding.evidence = {text_evidence("file", file.name), count_evidence("times read in full", std::round(reread.passes), "count"), count_evidence("times opened", reread.opened, "count"),
                       count_evidence("calls", std::round(reread.place.calls), "count"), count_evidence("bytes read", reread.bytes, "bytes"),
                       seconds_evidence("time in calls on it", reread.place.seconds)};
   if (reread.parsing > 0) finding.evidence.push_back(seconds_evidence("CPU time around them in the same function", reread.parsing));
   if (file.size_bytes) finding.evidence.push_back(count_evidence("size of the file", static_cast<double>(file.size_bytes), "bytes"));
   finding.stacks = blocked_stacks(model, reread.place, 2);
-  finding.advice = {fmt::format("read it once and keep what was made of it: {:.0f} calls and {:.0f} reads of the file are saved", reread.place.calls * (1 - 1 / reread.passes),
-                                reread.passes - 1),
-                    "where it may change meanwhile: compare its modification time at most once a second (stat), or let inotify say so"};
+  finding.advice = advice_for(reread);
   finding.verify = fmt::format("{}; the calls on {} should fall from {:.0f} to a few", record_again(model), file.name, reread.place.calls);
   return finding;
 }

@@ -82,7 +82,7 @@ RuleResult memory_growth(const Model& model) {
   for (const GrowingPlace& one : growing.places)
     if (one.fate != Fate::lost && !may_follow_input && result.findings.size() < kMostFindings) result.findings.push_back(finding_of(model, one));
   if (growing.places.empty()) result.fine = "no place of allocation grew through the whole recording";
-  else result.fine = may_follow_input ? "memory grew with what the program was given, and the program ended" : "what grew is explained by memory-leak";
+  else result.fine = may_follow_input ? "memory grew, and the program ended: it may be its input; record with --alloc exact to know whether anything still referred to it" : "what grew is explained by memory-leak";
   return result;
 }
 

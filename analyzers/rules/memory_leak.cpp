@@ -119,7 +119,7 @@ RuleResult memory_leak(const Model& model) {
     if (one.fate == Fate::lost && !may_follow_input && result.findings.size() < kMostFindings) result.findings.push_back(finding_of(model, one));
   if (searched) add_lost(model, result);
   result.fine = searched                                          ? nothing_lost(model)
-                : may_follow_input && !growing.places.empty() ? "memory grew with what the program was given, and the program ended"
+                : may_follow_input && !growing.places.empty() ? "memory grew, and the program ended: it may be its input; record with --alloc exact to know whether anything still referred to it"
                                                               : "no place that frees its blocks kept a growing part of them";
   return result;
 }

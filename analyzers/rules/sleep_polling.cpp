@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "analyzers/model/gain.h"
+#include "analyzers/model/sleep_runs.h"
 #include "analyzers/model/thread_load.h"
 #include "analyzers/rules/call_places.h"
 #include "analyzers/rules/rules.h"
@@ -22,6 +23,8 @@ constexpr double kLongestInterval = 0.5, kLongestOfFlag = 0.05;  // seconds: bey
 constexpr double kChecksComeBackEmpty = 0.5;             // of the sleeps
 constexpr double kMostlySleeps = 0.2, kLongestLook = 1e-4;  // CPU time of the thread, to its sleeping and for each sleep: a look, not work
 constexpr double kEachTime = 0.95;                       // of the sleeps, steps of work
+constexpr double kAgain = 0.3, kFewestSeen = 10;         // of the sleeps seen singly: right after another one, in vain
+constexpr double kOthersWork = 0.05;                     // of the sleeping: else nobody makes happen what it waits for
 constexpr double kServes = 0.3;                          // of wall time: another thread waits for work from outside
 
 // What it looks at between its sleeps, known when the looks are calls that fail or come back with nothing.
@@ -110,7 +113,22 @@ bool works_between_sleeps(const Model& model, const Polling& polling) {
   return steps >= kEachTime * polling.place.calls;
 }
 
-bool is_polling(const Model& model, const Checks& checks, Polling& polling) {
+// Between its waits a thread may work for long. It is seen to wait where it sleeps again without having done anything.
+bool looks_in_vain(const Model& model, const Polling& polling, const std::map<ThreadId, SleepRuns>& runs) {
+  const auto own = runs.find(polling.thread);
+  if (own == runs.end() || own->second.sleeps < kFewestSeen || own->second.again < kAgain * own->second.sleeps) return false;
+  double others = 0;
+  for (const ThreadWaits& other : model.waits.threads)
+    if (other.thread != polling.thread) others += other.engaged();
+  return others >= kOthersWork * polling.place.seconds;
+}
+
+bool only_looks(const Model& model, const Polling& polling) {
+  const ThreadWaits* waits = model.waits.find(polling.thread);
+  return waits && waits->running <= std::min(kMostlySleeps * polling.place.seconds, kLongestLook * polling.place.calls) && !works_between_sleeps(model, polling);
+}
+
+bool is_polling(const Model& model, const Checks& checks, const std::map<ThreadId, SleepRuns>& runs, Polling& polling) {
   const double sleeps = polling.place.calls;
   polling.interval = polling.place.seconds / std::max(1.0, sleeps);
   if (sleeps < kFewestSleeps || sleeps < kOftenEnough * polling.place.seconds || polling.interval > kLongestInterval) return false;
@@ -119,9 +137,8 @@ bool is_polling(const Model& model, const Checks& checks, Polling& polling) {
     find_lateness_of_check(polling);
     return true;
   }
-  const ThreadWaits* waits = model.waits.find(polling.thread);
-  const bool looks_only = waits && waits->running <= std::min(kMostlySleeps * polling.place.seconds, kLongestLook * sleeps);
-  if (!looks_only || works_between_sleeps(model, polling) || model.waits.threads.size() < 2 || polling.interval > kLongestOfFlag) return false;
+  if (model.waits.threads.size() < 2 || polling.interval > kLongestOfFlag) return false;
+  if (!only_looks(model, polling) && !looks_in_vain(model, polling, runs)) return false;
   polling.serves = another_serves(model, polling.thread);
   find_lateness_of_flag(model, polling);
   return true;
@@ -227,10 +244,11 @@ RuleResult sleep_polling(const Model& model) {
   RuleResult result;
   double sleeps = 0;
   const Checks checks = all_checks(model);
+  const std::map<ThreadId, SleepRuns> runs = sleep_runs(model.recording);
   std::vector<Polling> places;
   for (Polling& polling : sleepers(model)) {
     sleeps += polling.place.calls;
-    if (is_polling(model, checks, polling)) join(places, polling);
+    if (is_polling(model, checks, runs, polling)) join(places, polling);
   }
   for (const Polling& polling : places) {
     constexpr double kManyWakeUps = 50;  // a second: worth a word even when nobody is seen to wait

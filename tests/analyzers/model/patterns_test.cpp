@@ -13,6 +13,8 @@ TEST(BareName, DropsWhatVariesBetweenInstances) {
   EXPECT_EQ(bare_name("bool __gnu_cxx::operator==<char*>(x)"), "__gnu_cxx::operator==");
   EXPECT_EQ(bare_name("<alloc::vec::Vec<u8> as core::iter::traits::collect::Extend<&u8>>::extend"), "alloc::vec::Vec::extend");
   EXPECT_EQ(bare_name("<alloc::raw_vec::RawVec<u8>>::grow_one"), "alloc::raw_vec::RawVec::grow_one");
+  EXPECT_EQ(bare_name("<T as alloc::slice::hack::ConvertVec>::to_vec"), "alloc::slice::hack::ConvertVec::to_vec");
+  EXPECT_EQ(bare_name("<shop::Order as core::clone::Clone>::clone"), "shop::Order::clone");
   EXPECT_EQ(bare_name("(anonymous namespace)::Parser::operator()(int) const"), "{anonymous}::Parser::operator()");
   EXPECT_EQ(bare_name("operator new(unsigned long)"), "operator new");
   EXPECT_EQ(bare_name("Holder::operator bool() const"), "Holder::operator bool");
@@ -76,6 +78,16 @@ TEST(Patterns, ContainersHoldBlocksStringsDoNot) {
   for (const char* name : {"std::_Hashtable::_M_emplace", "std::vector::_M_realloc_insert", "std::map::operator[]", "std::_Rb_tree::_M_create_node", "std::deque::push_back"})
     EXPECT_TRUE(is_container_code(name)) << name;
   for (const char* name : {"std::basic_string::_M_create", "std::make_unique", "std::__new_allocator::allocate", "mapping::insert"}) EXPECT_FALSE(is_container_code(name)) << name;
+}
+
+TEST(Patterns, CopyingAnObjectIsDoneForAnother) {
+  EXPECT_TRUE(copies_an_object("<shop::Order as core::clone::Clone>::clone"));
+  EXPECT_TRUE(copies_an_object("shop::Order::Order(shop::Order const&)"));
+  EXPECT_TRUE(copies_an_object("Order::Order(Order const&)"));
+  EXPECT_FALSE(copies_an_object("shop::Order::Order(std::string const&)"));
+  EXPECT_FALSE(copies_an_object("shop::Order::add(shop::Order const&)"));
+  EXPECT_FALSE(copies_an_object("shop::clone(int)"));
+  EXPECT_FALSE(copies_an_object("read_order"));
 }
 
 }  // namespace
