@@ -43,9 +43,20 @@ Rescan rescan_of(const Model& model, std::uint64_t ns) {
 constexpr double kRescanned = 4;
 constexpr double kLongSearches = 0.8;  // of the function's time inside the search: few entries, many steps
 
+// A small process loses little by fork: starting others is what it is for, as of a shell.
+bool is_large(const Model& model) {
+  constexpr std::uint64_t kLarge = 64 << 20;  // bytes resident: from here on copying the page tables takes most of a fork
+  return std::any_of(model.recording.process.begin(), model.recording.process.end(), [](const trace::ProcessState& state) { return state.rss_bytes >= kLarge; });
+}
+
+Nature nature_of(const Model& model, PatternId id) {
+  if (id == PatternId::none) return Nature::usual;
+  return id == PatternId::fork && !is_large(model) ? Nature::kernel : pattern(id).nature;
+}
+
 Severity severity_of(const Model& model, const CpuSite& site, const Rescan& rescan) {
   const double share = share_of(model, site.pattern_ns), seconds = static_cast<double>(site.pattern_ns) * 1e-9;
-  const Nature nature = site.pattern == PatternId::none ? Nature::usual : pattern(site.pattern).nature;
+  const Nature nature = nature_of(model, site.pattern);
   Severity severity = share >= kMedium ? Severity::medium : share >= kLow ? Severity::low : Severity::info;
   if (nature == Nature::kernel) severity = lowered(severity);
   if (nature == Nature::wasteful) severity = share >= kWastefulHigh ? Severity::high : share >= kWastefulMedium ? Severity::medium : Severity::low;

@@ -86,8 +86,12 @@ std::string reserve_advice(const Growth& growth) {
   if (growth.chain)
     return fmt::format("{}: ask for the final size at once ({} holds 90 % of those seen), or grow by a factor of 1.5 or 2 instead of by a fixed step: {:.0f} steps become {:.0f}", where,
                        bytes_text(growth.final_bytes), growth.steps, std::max(1.0, std::ceil(std::log2(growth.steps))));
-  const double elements = growth.final_bytes / std::max(growth.first_bytes, 1.0);
   if (growth.place.pattern == PatternId::string_copy) return fmt::format("{}: reserve({:.0f}) before the text is appended to: it reaches {} to {}", where, 2 * growth.final_bytes - 1, bytes_text(growth.final_bytes), bytes_text(2 * growth.final_bytes));
+  constexpr double kLargestElement = 256;  // bytes; a larger first block holds several: there was room before
+  if (growth.first_bytes > kLargestElement)
+    return fmt::format("{}: reserve(n) before filling; containers here reach {} to {}: room for the larger where n is not known", where, bytes_text(growth.final_bytes),
+                       bytes_text(2 * growth.final_bytes - 1));
+  const double elements = growth.final_bytes / std::max(growth.first_bytes, 1.0);
   return fmt::format("{}: reserve(n) before filling; containers here reach {:.0f} to {:.0f} elements ({} to {}): reserve({:.0f}) where n is not known", where, std::max(1.0, elements / 2 + 1), elements,
                      bytes_text(growth.final_bytes), bytes_text(2 * growth.final_bytes - 1), elements);
 }

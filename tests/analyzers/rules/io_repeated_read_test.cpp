@@ -37,6 +37,29 @@ TEST(IoRepeatedRead, ASettingsFileForEachRequest) {
   EXPECT_LT(finding.gain.low, 0.2) << "the calls alone are certain";
 }
 
+// A file of 10 MB that the program wrote, then read in steps of 32 KiB with seeks between them.
+analyzers::RuleResult sought_within(double reads) {
+  TraceBuilder builder;
+  const auto file = builder.file("/var/tape", 0), where = builder.stack({"main", "index_tape", "read_header"});
+  builder.calls({.call = Call::write, .object = file, .stack = builder.stack({"main", "record_tape"}), .calls = 100, .each = 50e-6, .bytes_each = 1e5, .to = 2});
+  builder.calls({.call = Call::read, .object = file, .stack = where, .calls = reads, .each = 1e-6, .bytes_each = 32768, .to = 2});
+  builder.turns(file, {.opened = 2, .to = 2});
+  builder.run(1, 0, 2, where, {.busy = 0.3, .system = 0.5});
+  return io_repeated_read(*model_of(builder.finish(2)));
+}
+
+TEST(IoRepeatedRead, WithinOneOpeningOnlyTheCallsCount) {
+  const auto result = sought_within(1e6);
+  ASSERT_EQ(result.findings.size(), 1u);
+  const auto& finding = result.findings[0];
+  EXPECT_EQ(incomplete(finding), "");
+  EXPECT_EQ(finding.culprit.function, "read_header");
+  EXPECT_NEAR(evidence_number(finding, "times read in full"), 3277, 1);
+  EXPECT_NEAR(finding.gain.fraction, 0.5, 0.01);
+  EXPECT_THAT(finding.advice[0], HasSubstr("32 KiB"));
+  EXPECT_TRUE(sought_within(5000).findings.empty()) << "16 passes over what was written may be news";
+}
+
 TEST(IoRepeatedRead, SamplesInsideTheCallsDoNotCountBesideTheirClocks) {
   auto builder = reads_settings("/etc/app.conf", 500, 0.1);
   builder.run(1, 0, 2, builder.stack({"main", "handle", "load_settings", "read"}), {.busy = 0.1});

@@ -129,6 +129,27 @@ TEST(Pause, FreeingForLongIsOneWhereAThreadAnswers) {
   EXPECT_TRUE(found(false).findings.empty());  // a batch program that frees what it does not need any more
 }
 
+// Ten stretches of freeing, each of which ends with a call that gives memory back and takes `part` of it.
+std::vector<std::string> causes_of_freeing(double part) {
+  TraceBuilder builder;
+  const auto server = add_server(builder);
+  const auto caller = builder.stack({"serve", "replace"}), freeing = builder.stack({"serve", "replace", "Table::~Table", "free"});
+  builder.run(server, 0, 10, freeing, {.busy = 0.05});
+  for (std::uint64_t i = 0; i < 5; ++i) {
+    const double end = static_cast<double>(i) + 1.1;
+    builder.add(stretch(server, (i + 1) * 1000, (i + 1) * 1000 + 100, caller, freeing));
+    builder.calls({.thread = server, .call = trace::Call::unmap, .stack = builder.stack({"serve", "replace"}), .calls = 1, .each = 0.1 * part, .from = end - 0.1 * part, .to = end});
+  }
+  std::vector<std::string> causes;
+  for (const auto& finding : pause(*model_of(builder.finish(10))).findings) causes.push_back(finding.cause);
+  return causes;
+}
+
+TEST(Pause, AStretchTakesInTheCallsThatAreASmallPartOfIt) {
+  EXPECT_EQ(causes_of_freeing(0.3), (std::vector<std::string>{"mass-free"}));
+  EXPECT_EQ(causes_of_freeing(0.8), (std::vector<std::string>{"allocator-trim"}));
+}
+
 // Three threads of one kind; each second one of them is alone for 0.2 s, in `function`, while `usually` is what they do else.
 RuleResult with_one_alone(const std::string& function, bool of_their_kind) {
   TraceBuilder builder(4);

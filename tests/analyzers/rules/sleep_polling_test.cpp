@@ -41,6 +41,30 @@ TEST(SleepPolling, WhoWorksAfterEachSleepPacesItself) {
   EXPECT_TRUE(sleep_polling(*model_of(builder.finish(4))).findings.empty());
 }
 
+// Sleeps of 10 ms in groups of `in_a_row`, between which the thread works for 10 ms and hands on work.
+analyzers::RuleResult between_work(std::uint64_t in_a_row) {
+  TraceBuilder builder;
+  const auto worker = builder.thread({.name = "worker", .start_routine = "work"});
+  const std::uint64_t each = 10'000'000, period = (in_a_row + 1) * each, rounds = 4'000'000'000 / period;
+  const auto sleeping = builder.stack({"main", "settle", "wait_for_result"});
+  const double share = 1.0 / static_cast<double>(in_a_row + 1);
+  builder.run(1, 0, 4, builder.stack({"main", "settle"}), {.busy = share}).run(worker, 0, 4, builder.stack({"work"}), {.busy = 0.2});
+  builder.calls({.call = Call::sleep, .stack = sleeping, .calls = static_cast<double>(rounds * in_a_row), .each = 0.01, .to = 4});
+  builder.calls({.call = Call::cond_signal, .object = 0x10, .stack = builder.stack({"main", "settle"}), .calls = static_cast<double>(rounds), .each = 1e-6, .to = 4});
+  for (std::uint64_t round = 0; round < rounds; ++round)
+    for (std::uint64_t i = 0; i < in_a_row; ++i)
+      builder.add(trace::CallEvent{.t = round * period + i * (each + 20'000), .ns = each, .thread = 1, .call = static_cast<std::uint64_t>(Call::sleep), .stack = sleeping});
+  return sleep_polling(*model_of(builder.finish(4)));
+}
+
+TEST(SleepPolling, WhoSleepsAgainInVainPollsWhateverItDoesBetweenItsWaits) {
+  const auto result = between_work(3);
+  ASSERT_EQ(result.findings.size(), 1u);
+  EXPECT_EQ(result.findings[0].culprit.function, "wait_for_result");
+  EXPECT_EQ(result.findings[0].severity, Severity::high);
+  EXPECT_TRUE(between_work(1).findings.empty());
+}
+
 TEST(SleepPolling, SleepsUntilASetMomentAreASchedule) {
   TraceBuilder builder;
   builder.thread({.name = "other"});
