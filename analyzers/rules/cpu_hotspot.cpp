@@ -118,7 +118,7 @@ Gain gain_of(const Model& model, const CpuSite& site) {
 
 double confidence_of(const CpuSite& site, const Rescan& rescan, bool by_name) {
   const double sampling = site.samples >= 100 ? 1.0 : 0.7;
-  if (site.pattern == PatternId::none) return 0.6 * sampling;
+  if (site.pattern == PatternId::none) return 0.45 * sampling;  // that it is hot is sure; that it could be less, nobody knows
   if (site.pattern == PatternId::linear_search) return (rescan.times >= kRescanned ? 0.75 : 0.5) * (by_name ? 1.15 : 1) * sampling;
   return (pattern(site.pattern).nature == Nature::wasteful ? 0.9 : 0.7) * sampling;
 }

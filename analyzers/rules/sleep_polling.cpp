@@ -106,17 +106,20 @@ bool is_step_of_work(const CallRow& row) {
 
 // A thread that does something each time it has slept paces work, or waits for what takes that long; one that waits for an answer sleeps
 // more often than it gets one.
-bool works_between_sleeps(const Model& model, const Polling& polling) {
+template <class Wanted>
+bool steps_with_each_sleep(const Model& model, const Polling& polling, Wanted&& wanted) {
   double steps = 0;
   for (const CallRow& row : model.recording.calls.rows)
-    if (row.key.thread == polling.thread && is_step_of_work(row)) steps += static_cast<double>(row.counts.calls) - static_cast<double>(row.counts.empty);
+    if (row.key.thread == polling.thread && is_step_of_work(row) && wanted(row)) steps += static_cast<double>(row.counts.calls) - static_cast<double>(row.counts.empty);
   return steps >= kEachTime * polling.place.calls;
 }
 
-// Between its waits a thread may work for long. It is seen to wait where it sleeps again without having done anything.
+// Between its waits a thread may work for long. It is seen to wait where it sleeps again without having done anything: neither woken anybody,
+// which is known singly, nor made calls too quick for that.
 bool looks_in_vain(const Model& model, const Polling& polling, const std::map<ThreadId, SleepRuns>& runs) {
   const auto own = runs.find(polling.thread);
   if (own == runs.end() || own->second.sleeps < kFewestSeen || own->second.again < kAgain * own->second.sleeps) return false;
+  if (steps_with_each_sleep(model, polling, [](const CallRow& row) { return !is_wake(row.key.call); })) return false;
   double others = 0;
   for (const ThreadWaits& other : model.waits.threads)
     if (other.thread != polling.thread) others += other.engaged();
@@ -125,7 +128,7 @@ bool looks_in_vain(const Model& model, const Polling& polling, const std::map<Th
 
 bool only_looks(const Model& model, const Polling& polling) {
   const ThreadWaits* waits = model.waits.find(polling.thread);
-  return waits && waits->running <= std::min(kMostlySleeps * polling.place.seconds, kLongestLook * polling.place.calls) && !works_between_sleeps(model, polling);
+  return waits && waits->running <= std::min(kMostlySleeps * polling.place.seconds, kLongestLook * polling.place.calls) && !steps_with_each_sleep(model, polling, [](const CallRow&) { return true; });
 }
 
 bool is_polling(const Model& model, const Checks& checks, const std::map<ThreadId, SleepRuns>& runs, Polling& polling) {

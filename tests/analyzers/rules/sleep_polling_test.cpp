@@ -65,6 +65,23 @@ TEST(SleepPolling, WhoSleepsAgainInVainPollsWhateverItDoesBetweenItsWaits) {
   EXPECT_TRUE(between_work(1).findings.empty());
 }
 
+// Hands on work, or answers, within 20 us after each sleep.
+TEST(SleepPolling, WhoHandsOnWorkBetweenShortSleepsIsNoPoller) {
+  for (const Call step : {Call::cond_signal, Call::send}) {
+    TraceBuilder builder;
+    const auto worker = builder.thread({.name = "worker", .start_routine = "work"});
+    const auto sleeping = builder.stack({"main", "feed", "pause"});
+    builder.run(1, 0, 4, builder.stack({"main", "feed"}), {.busy = 0.02}).run(worker, 0, 4, builder.stack({"work"}), {.busy = 0.5});
+    builder.calls({.call = Call::sleep, .stack = sleeping, .calls = 390, .each = 0.01, .to = 4});
+    builder.calls({.call = step, .object = 0x10, .stack = builder.stack({"main", "feed"}), .calls = 390, .each = 1e-6, .to = 4});
+    for (std::uint64_t i = 0; i < 390; ++i) {
+      builder.add(trace::CallEvent{.t = i * 10'020'000, .ns = 10'000'000, .thread = 1, .call = static_cast<std::uint64_t>(Call::sleep), .stack = sleeping});
+      if (step == Call::cond_signal) builder.add(trace::Wake{.t = i * 10'020'000 + 10'010'000, .thread = 1, .call = static_cast<std::uint64_t>(step), .object = 0x10});
+    }
+    EXPECT_TRUE(sleep_polling(*model_of(builder.finish(4))).findings.empty()) << trace::name_of(step);
+  }
+}
+
 TEST(SleepPolling, SleepsUntilASetMomentAreASchedule) {
   TraceBuilder builder;
   builder.thread({.name = "other"});
