@@ -56,7 +56,7 @@ void FieldReader::operator()(const char*, str& value) {
 bool Decoder::open(DecodeResult& result) {
   FileHeader header{};
   if (file_.size() < sizeof header) {
-    result.error = "too short to be a tailback dump";
+    result.error = file_.empty() ? "empty, so too short to be a tailback dump: its process ended before anything was recorded" : "too short to be a tailback dump";
     return false;
   }
   std::memcpy(&header, file_.data(), sizeof header);
