@@ -110,9 +110,8 @@ void FunctionCost::Part::add(const StackWeight& weight) {
   samples += weight.samples;
 }
 
-AllocatorTime AllocatorTime::build(const Recording& recording, const Symbols& symbols, const CpuProfile& cpu) {
+AllocatorTime AllocatorTime::build(const Recording& recording, const Symbols& symbols, const CpuProfile& cpu, const Attribution& attribution) {
   AllocatorTime time;
-  const Attribution attribution(recording, symbols, cpu.stacks);
   AllocationFrames frames(recording, symbols);
   for (const StackWeight& weight : cpu.stacks) {
     const Responsible who = frames.asking(attribution.of(weight.stack));

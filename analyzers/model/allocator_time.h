@@ -58,7 +58,7 @@ struct FunctionCost {  // one own function, with the libraries below it
 };
 
 struct AllocatorTime {
-  static AllocatorTime build(const Recording& recording, const Symbols& symbols, const CpuProfile& cpu);
+  static AllocatorTime build(const Recording& recording, const Symbols& symbols, const CpuProfile& cpu, const Attribution& attribution);
 
   std::map<FunctionId, FunctionCost> functions;  // by the own function; 0: none on the stack
   FunctionCost::Part allocator, locking, freeing;  // of all functions, inside the allocator; freeing: other than by growing containers

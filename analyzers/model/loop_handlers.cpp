@@ -100,6 +100,7 @@ class Search {
     return tree_.size() - 1;
   }
 
+  // Of a cut stack of which nothing tells who called it, what is known of it stands by itself.
   Path caller_or_own(CutStacks& stacks, const Piece& piece) {
     Path caller = stacks.caller_of(piece.turn->t, path_of(piece.stack));
     return caller.empty() ? path_of(piece.stack) : caller;

@@ -46,7 +46,7 @@ void build_views(Model& model) {
   add_interpreter_lock(model);
   model.pools = Pools::build(recording, symbols, model.cpu, model.timeline, model.waits);
   model.pauses = Pauses::build(recording, symbols, model.cpu, model.timeline, model.waits);
-  model.allocator_time = AllocatorTime::build(recording, symbols, model.cpu);
+  model.allocator_time = AllocatorTime::build(recording, symbols, model.cpu, *model.attribution);
 }
 
 }  // namespace tailback::analyzers

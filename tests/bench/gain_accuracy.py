@@ -158,7 +158,7 @@ def measure(pair, repeat):
                 results.append(pair.run(folder, better, recording.clean_environment()))
         dump = os.path.join(folder, "slow.tbk")
         pair.run(folder, False, recording.preload_environment(dump))
-        findings = recording.report(glob.glob(dump + "*"))["findings"]
+        findings = recording.report(sorted(glob.glob(dump + "*")))["findings"]
     if not findings:
         findings = [{"rule": "none", "severity": "info", "gain": {"metric": "wall_time", "fraction": 0, "low": 0, "high": 0}}]
     told = next((finding for finding in findings if finding["rule"] == pair.rule), findings[0])
