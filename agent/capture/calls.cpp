@@ -67,7 +67,7 @@ StackId with_jump(StackId stack) {
 
 ChannelSums* probe_channels(CallSums& set, std::uint64_t object, Call call, std::uint32_t slot) {
   for (std::uint32_t tries = 0; tries < kCallProbes; ++tries, ++slot) {
-    ChannelSums& sums = set.channels[slot % CallSums::kChannels];
+    ChannelSums& sums = set.channels.at(slot);
     if (sums.call == call && sums.object == object) return &sums;
     if (sums.call != Call::none) continue;
     sums.object = object;
@@ -84,12 +84,10 @@ void add_call_stack(ThreadBlock& thread, Call call, std::uint64_t object, std::u
   const bool blocked = ns >= kBlockedNs;
   const std::uint32_t weight = certain && own.used() ? 1 : sample_weight(own);
   if (stack == 0) stack = stack_of_call(thread);
-  StackSums* sums = stack_of(set, object, call, stack, thread.locks.innermost());
-  if (!sums) sums = stack_of(set, 0, call, 0, 0);
-  if (!sums) {
-    ++own.lost;
-    return;
-  }
+  const std::uint64_t lock = thread.locks.innermost();
+  StackSums* sums = stack_of(set, object, call, stack, lock);
+  if (!sums) [[unlikely]] sums = crowded_stack(own, set, object, call, stack, lock, ns);
+  if (!sums) [[unlikely]] return;
   sums->calls += weight;
   sums->ns += weight * ns;
   sums->bytes += weight * bytes;
@@ -121,7 +119,7 @@ ChannelSums* channel_for_nobody(ThreadCalls& own, CallSums& set, std::uint32_t e
   if (epoch != own.nobody_epoch) own.nobody_epoch = epoch, own.nobody_objects = 0;
   std::uint32_t slot = hash_of_call(object, Call::wake_nobody, 0);
   for (std::uint32_t tries = 0; tries < kCallProbes; ++tries, ++slot) {
-    ChannelSums& sums = set.channels[slot % CallSums::kChannels];
+    ChannelSums& sums = set.channels.at(slot);
     if (sums.call == Call::wake_nobody && sums.object == object) return &sums;
     if (sums.call != Call::none) continue;
     if (own.nobody_objects == kMost) return nullptr;
@@ -149,8 +147,8 @@ void record_wake(ThreadBlock& thread, Call call, std::uint64_t object, std::uint
   const bool in_burst = own.woken == object && tick_clock.to_ns(now - own.woken_at) < kBurstNs;
   own.woken = object, own.woken_at = now;
   ChannelSums* sums = to_nobody ? channel_for_nobody(own, set, epoch, object) : channel_of(set, object, call);
+  if (!sums && !to_nobody) sums = crowded_channel(own, set, object, call, 0);
   if (sums) ++sums->calls, sums->bytes += bytes, sums->empty += in_burst;
-  else own.lost += !to_nobody;
   const bool certain = is_first(sums);
   if (certain || ((sums || !to_nobody) && is_sampled(own))) {
     const std::uint32_t weight = certain && own.used() ? 1 : sample_weight(own);
@@ -169,18 +167,18 @@ void record_hold(ThreadBlock& thread, Call lock, std::uint64_t object, std::uint
   std::atomic_signal_fence(std::memory_order_seq_cst);
   CallSums& set = own.sets[epoch & 1];
   const std::uint64_t ns = tick_clock.to_ns(end - begin);
-  if (ChannelSums* sums = channel_of(set, object, call)) {
+  ChannelSums* sums = channel_of(set, object, call);
+  if (!sums) sums = crowded_channel(own, set, object, call, weight * ns);
+  if (sums) {
     sums->calls += weight;
     sums->ns += weight * ns;
     sums->longest_ns = std::max(sums->longest_ns, ns);
     sums->latencies[latency_bucket(ns)] += weight;
-  } else {
-    ++own.lost;
   }
-  if (StackSums* sums = stack_of(set, object, call, stack, thread.locks.innermost())) {
-    sums->calls += weight;
-    sums->ns += weight * ns;
-    sums->longest_ns = std::max(sums->longest_ns, ns);
+  if (StackSums* held = stack_of(set, object, call, stack, thread.locks.innermost())) {
+    held->calls += weight;
+    held->ns += weight * ns;
+    held->longest_ns = std::max(held->longest_ns, ns);
   }
   mark_dirty(own, 1u << (epoch & 1));
   own.active.store(0, std::memory_order_release);

@@ -44,10 +44,23 @@ struct StackSums {  // of one call on one object from one stack, while one lock 
   std::uint64_t ns, bytes, blocked_ns, longest_ns;
 };
 
+// Sums in places that a hash finds, behind them one for each kind of call of which some found none (object 0, stack 0).
+template <class Sums, std::uint32_t kHashed>
+struct CallTable {
+  static constexpr std::uint32_t kCrowded = 12;
+  Sums places[kHashed + kCrowded];
+  Sums& at(std::uint32_t hash) { return places[hash % kHashed]; }
+  Sums* crowded() { return places + kHashed; }
+  Sums* begin() { return places; }
+  Sums* end() { return places + kHashed + kCrowded; }
+  const Sums* begin() const { return places; }
+  const Sums* end() const { return places + kHashed + kCrowded; }
+};
+
 struct CallSums {
   static constexpr std::uint32_t kChannels = 32, kStacks = 128;
-  ChannelSums channels[kChannels];
-  StackSums stacks[kStacks];
+  CallTable<ChannelSums, kChannels> channels;
+  CallTable<StackSums, kStacks> stacks;
 };
 
 enum class CallEventKind : std::uint16_t {
@@ -115,7 +128,7 @@ struct alignas(kCacheLine) ThreadCalls {  // what each call changes comes first,
   struct {
     StackId stack, with_jump;
   } jumps[16];
-  std::uint64_t lost;     // calls for which no sums were free: counted without their object or stack, or not at all
+  std::uint64_t lost;     // calls counted without their object or stack, since there was no place for them
   std::uint64_t events_lost;
   ThreadTurns turns;
   Ring<CallEvent, 512> events;  // of calls and wakes inside detail windows, of long turns

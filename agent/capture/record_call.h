@@ -8,7 +8,7 @@
 
 namespace tailback::capture {
 
-inline constexpr std::uint32_t kCallProbes = 4;
+inline constexpr std::uint32_t kCallProbes = 8;
 
 inline std::uint32_t hash_of_call(std::uint64_t object, Call call, StackId stack) {
   const std::uint64_t key = (object ^ std::uint64_t{stack} << 40 ^ static_cast<std::uint64_t>(call) << 20) * 0x9e3779b97f4a7c15u;
@@ -34,15 +34,20 @@ ChannelSums* probe_channels(CallSums& set, std::uint64_t object, Call call, std:
 
 inline ChannelSums* channel_of(CallSums& set, std::uint64_t object, Call call) {
   const std::uint32_t slot = hash_of_call(object, call, 0);
-  ChannelSums& first = set.channels[slot % CallSums::kChannels];
+  ChannelSums& first = set.channels.at(slot);
   if (first.call == call && first.object == object) [[likely]] return &first;
   return probe_channels(set, object, call, slot);
 }
 
+// Where a call of `ns` is counted that has no place of its own: one that blocked takes the place of what would be missed less, which is
+// then counted by its kind of call alone, as the others are. nullptr: of too many kinds; that call is lost. (crowded_calls.cpp)
+ChannelSums* crowded_channel(ThreadCalls& own, CallSums& set, std::uint64_t object, Call call, std::uint64_t ns);
+StackSums* crowded_stack(ThreadCalls& own, CallSums& set, std::uint64_t object, Call call, StackId stack, std::uint64_t lock, std::uint64_t ns);
+
 inline StackSums* stack_of(CallSums& set, std::uint64_t object, Call call, StackId stack, std::uint64_t lock) {
   std::uint32_t slot = hash_of_call(object ^ lock << 1, call, stack);
   for (std::uint32_t tries = 0; tries < kCallProbes; ++tries, ++slot) {
-    StackSums& sums = set.stacks[slot % CallSums::kStacks];
+    StackSums& sums = set.stacks.at(slot);
     if (sums.call == call && sums.object == object && sums.stack == stack && sums.lock == lock) return &sums;
     if (sums.call != Call::none) continue;
     sums.object = object;
@@ -115,7 +120,7 @@ void add_call_stack(ThreadBlock& thread, Call call, std::uint64_t object, std::u
   const std::uint64_t ns = tick_clock.to_ns(call.end - call.begin);
   const bool blocked = ns >= kBlockedNs;
   ChannelSums* sums = channel_of(set, call.object, call.call);
-  if (!sums) [[unlikely]] ++own.lost, sums = channel_of(set, 0, call.call);
+  if (!sums) [[unlikely]] sums = crowded_channel(own, set, call.object, call.call, ns);
   if (sums) [[likely]] {
     ++sums->calls;
     sums->errors += call.error;

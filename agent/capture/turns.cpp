@@ -27,8 +27,9 @@ LoopWaits& place_of(ThreadTurns& turns, const LoopWait& wait) {
   return turns.loops[at];
 }
 
-void add(CallSums& set, Call call, std::uint64_t loop, std::uint64_t ns, std::uint32_t ready) {
+void add(ThreadCalls& own, CallSums& set, Call call, std::uint64_t loop, std::uint64_t ns, std::uint32_t ready) {
   ChannelSums* sums = channel_of(set, loop, call);
+  if (!sums) [[unlikely]] sums = crowded_channel(own, set, loop, call, std::max(ns, kBlockedNs));
   if (!sums) return;
   ++sums->calls;
   sums->ns += ns;
@@ -74,9 +75,9 @@ void record_turn(ThreadBlock& thread, const LoopWait& wait, std::uint64_t begin,
     std::atomic_signal_fence(std::memory_order_seq_cst);
     CallSums& set = own.sets[epoch & 1];
     const std::uint64_t ns = tick_clock.to_ns(begin - loop.returned);
-    add(set, Call::loop_turn, wait.loop, ns, loop.ready);
+    add(own, set, Call::loop_turn, wait.loop, ns, loop.ready);
     if (loop.timeout_ms > 0)
-      if (const std::uint64_t late = lateness(loop, begin)) add(set, Call::loop_late, wait.loop, late, loop.ready);
+      if (const std::uint64_t late = lateness(loop, begin)) add(own, set, Call::loop_late, wait.loop, late, loop.ready);
     mark_dirty(own, 1u << (epoch & 1));
     own.active.store(0, std::memory_order_release);
     if (ns >= kLongTurnNs) [[unlikely]] tell_long_turn(thread, loop, ns, tick_clock.to_ns(end - begin) < kAtOnceNs ? ready : 0);

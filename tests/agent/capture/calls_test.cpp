@@ -147,11 +147,54 @@ TEST_F(CallsTest, EpochsTakeTurns) {
 
 TEST_F(CallsTest, MoreObjectsThanRoomLoseTheirNamesNotTheirTime) {
   constexpr std::uint64_t kObjects = 500;
-  for (std::uint64_t object = 1; object <= kObjects; ++object) record(Call::open, object, 100);
+  for (std::uint64_t object = 1; object <= kObjects; ++object) record(object % 2 ? Call::open : Call::close, object, 100, 3);
+  std::uint64_t ns = 0, bytes = 0;
+  for (const ChannelSums& sums : thread_->calls.sets[0].channels) ns += sums.ns, bytes += sums.bytes;
+  EXPECT_EQ(ns, kObjects * 100);
+  EXPECT_EQ(bytes, kObjects * 3);
+  ASSERT_NE(sums_of(Call::close, 0), nullptr);
+  EXPECT_EQ(thread_->calls.lost, sums_of(Call::close, 0)->calls + sums_of(Call::open, 0)->calls);
+  EXPECT_GE(thread_->calls.lost, kObjects - CallSums::kChannels);
+}
+
+TEST_F(CallsTest, WhatBlocksKeepsItsNameAmongManyObjects) {
+  constexpr std::uint64_t kConnections = 500, kFile = 1000;
+  for (int round = 0; round < 2; ++round) {
+    for (std::uint64_t object = 1; object <= kConnections; ++object) record(Call::read, object, 2'000);
+    record(Call::fdatasync, kFile, 1'000'000);
+  }
+  const ChannelSums* sums = sums_of(Call::fdatasync, kFile);
+  ASSERT_NE(sums, nullptr);
+  EXPECT_EQ(sums->calls, 2u);
+  EXPECT_EQ(sums->blocked_ns, 2'000'000u);
   std::uint64_t ns = 0;
-  for (const ChannelSums& sums : thread_->calls.sets[0].channels) ns += sums.ns;
-  EXPECT_GT(thread_->calls.lost, 0u);
-  EXPECT_GE(ns + 100 * thread_->calls.lost, kObjects * 100);
+  for (const ChannelSums& all : thread_->calls.sets[0].channels) ns += all.ns;
+  EXPECT_EQ(ns, 2 * (kConnections * 2'000 + 1'000'000)) << "what gave its place away is told by its kind of call";
+}
+
+TEST_F(CallsTest, TheStackOfWhatBlocksFindsAPlace) {
+  constexpr std::uint64_t kMany = 500;
+  for (std::uint64_t object = 1; object <= kMany; ++object) record(Call::read, object, kBlockedNs);
+  record(Call::fdatasync, 1000, 50 * kBlockedNs);
+  std::uint64_t ns = 0, fdatasync = 0;
+  for (const StackSums& sums : thread_->calls.sets[0].stacks) {
+    ns += sums.blocked_ns;
+    if (sums.call == Call::fdatasync && sums.object == 1000) fdatasync = sums.blocked_ns;
+  }
+  EXPECT_EQ(fdatasync, 50 * kBlockedNs);
+  EXPECT_EQ(ns, (kMany + 50) * kBlockedNs);
+}
+
+TEST_F(CallsTest, KindsOfCallsBeyondThePlacesAreCountedAsLost) {
+  constexpr Call kKinds[] = {Call::read, Call::pread, Call::recv, Call::write, Call::pwrite, Call::send, Call::open, Call::close,
+                             Call::stat, Call::readdir, Call::unlink, Call::rename, Call::mkdir, Call::truncate};
+  for (std::uint64_t object = 1; object <= 100; ++object) record(Call::sendfile, object, 100);
+  std::uint64_t before = thread_->calls.lost, kept = 0, calls = 0;
+  for (const Call kind : kKinds) record(kind, 1000, 100);
+  EXPECT_EQ(thread_->calls.lost - before, std::size(kKinds));
+  for (const ChannelSums& sums : thread_->calls.sets[0].channels) calls += sums.calls, kept += sums.call != Call::sendfile && sums.call != Call::none;
+  EXPECT_EQ(kept, std::size(thread_->calls.sets[0].channels.places) - CallSums::kChannels - 1);
+  EXPECT_EQ(calls, 100 + kept);
 }
 
 TEST_F(CallsTest, WakesAreCountedAndToldInsideAWindowOnly) {

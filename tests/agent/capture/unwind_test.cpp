@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include <cstring>
+#include <latch>
 #include <thread>
 #include <vector>
 
@@ -263,7 +264,9 @@ TEST(Unwinder, ThreadsShareRulesAndStacks) {
   Agent mine(1 << 18);
   std::vector<std::thread> threads;
   std::atomic<std::uint64_t> incomplete{0}, walks{0};
-  for (int i = 0; i < 4; ++i)
+  constexpr int kThreads = 4;
+  std::latch rules_known{kThreads};  // before the first unload, which may last as long as a thread's whole run
+  for (int i = 0; i < kThreads; ++i)
     threads.emplace_back([&] {
       auto& cache = *static_cast<WalkCache*>(map_pages(kWalkCacheBytes));
       const auto stack = own_stack();
@@ -271,9 +274,11 @@ TEST(Unwinder, ThreadsShareRulesAndStacks) {
         std::memset(static_cast<void*>(&cache), 0, 8);
         incomplete += !mine.unwinder.walk_here(0, stack, cache).complete;
         ++walks;
+        if (round == 0) rules_known.arrive_and_wait();
       }
       unmap_pages(&cache, kWalkCacheBytes);
     });
+  rules_known.wait();
   for (int i = 0; i < 200; ++i) {  // unloads in between: only cached rules count then
     mine.code.begin_unload();
     mine.code.end_unload();
