@@ -38,40 +38,108 @@ std::uint64_t below_file_size_limit(std::uint64_t bytes) {
   return limit.rlim_cur < bytes ? limit.rlim_cur & ~std::uint64_t{4095} : bytes;
 }
 
+bool is_same_file(int one, int other) {
+  struct stat first {}, second {};
+  return !sys::failed(sys::call(__NR_fstat, one, sys::arg(&first))) && !sys::failed(sys::call(__NR_fstat, other, sys::arg(&second))) && first.st_dev == second.st_dev &&
+         first.st_ino == second.st_ino;
+}
+
+bool write_whole(int fd, const trace::FileHeader& header) {
+  return sys::call(__NR_pwrite64, fd, sys::arg(&header), sizeof header, 0) == static_cast<long>(sizeof header);
+}
+
 }  // namespace
 
-// Opens `path`, or the first of path.1, path.2, ... that does not exist yet.
-long DumpFile::open_new(const char* path) {
-  long fd = -EEXIST;
-  for (unsigned suffix = 0; suffix < 100000 && fd == -EEXIST; ++suffix) {
+// `take` with `path`, or the first of path.1, path.2, ... that it does not find taken.
+template <class Take>
+long DumpFile::take_free_name(const char* path, Take take) {
+  long result = -EEXIST;
+  for (unsigned suffix = 0; suffix < 100000 && result == -EEXIST; ++suffix) {
     Text name(path_, sizeof path_);
     name.add(path);
     if (suffix) name.add(".").add_number(suffix);
     if (name.overflowed()) return -ENAMETOOLONG;
-    fd = sys::openat(AT_FDCWD, path_, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    result = take();
   }
-  return fd;
+  return result;
+}
+
+long DumpFile::open_named(const char* path) {
+  return take_free_name(path, [this] { return sys::openat(AT_FDCWD, path_, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600); });
+}
+
+// In the same directory, for a name later.
+long DumpFile::open_unnamed(const char* path) {
+  const char* const slash = std::strrchr(path, '/');
+  Text directory(path_, sizeof path_);
+  if (slash) directory.add({path, static_cast<std::size_t>(slash + 1 - path)});
+  else directory.add(".");
+  return directory.overflowed() ? -ENAMETOOLONG : sys::openat(AT_FDCWD, path_, O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+}
+
+// Opened once more by its new name, which the process's memory map shows then: by that a recorded process is found.
+long DumpFile::give_name(int unnamed, const char* path) {
+  char file_buffer[32];
+  Text file(file_buffer, sizeof file_buffer);
+  file.add("/proc/self/fd/").add_number(static_cast<unsigned>(unnamed));
+  const long linked =
+      take_free_name(path, [&] { return sys::call(__NR_linkat, AT_FDCWD, sys::arg(file_buffer), AT_FDCWD, sys::arg(path_), AT_SYMLINK_FOLLOW); });
+  if (sys::failed(linked)) return linked;
+  const long fd = sys::openat(AT_FDCWD, path_, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+  if (sys::failed(fd)) sys::call(__NR_unlink, sys::arg(path_));
+  if (sys::failed(fd) || is_same_file(unnamed, static_cast<int>(fd))) return fd;
+  sys::close(static_cast<int>(fd));
+  return -ESTALE;
+}
+
+// A new file that begins with `header`. It has its name only when that is in it, so that whoever is killed meanwhile leaves nothing that
+// cannot be read; where the file system or a missing /proc does not allow that, the name comes first.
+long DumpFile::open_new(const char* path, const trace::FileHeader& header) {
+  const long unnamed = open_unnamed(path);
+  long fd = unnamed;
+  if (!sys::failed(unnamed)) {
+    fd = write_whole(static_cast<int>(unnamed), header) ? give_name(static_cast<int>(unnamed), path) : -ENOSPC;
+    sys::close(static_cast<int>(unnamed));
+  }
+  if (!sys::failed(fd)) return fd;
+  fd = open_named(path);
+  if (sys::failed(fd) || write_whole(static_cast<int>(fd), header)) return fd;
+  sys::call(__NR_unlink, sys::arg(path_));
+  sys::close(static_cast<int>(fd));
+  return -ENOSPC;
 }
 
 long DumpFile::create(const char* path, std::uint64_t max_bytes, std::uint32_t pid, std::uint64_t started_realtime_ns) {
   max_bytes = below_file_size_limit(capture::round_to_pages(max_bytes));
   if (max_bytes < trace::kHeaderBytes + trace::kBlockBytes) return -EFBIG;
-  const long fd = open_new(path);
+  trace::FileHeader header{};
+  std::memcpy(header.magic, trace::kMagic, sizeof header.magic);
+  header.version = trace::kVersion;
+  header.header_bytes = trace::kHeaderBytes;
+  header.block_bytes = trace::kBlockBytes;
+  header.pid = pid;
+  header.started_realtime_ns = started_realtime_ns;
+  const long fd = open_new(path, header);
   if (sys::failed(fd)) return fd;
+  const long mapped = map(static_cast<int>(fd), max_bytes);
+  if (sys::failed(mapped)) sys::call(__NR_unlink, sys::arg(path_));
+  else state_ = begin_block(trace::kHeaderBytes) ? DumpState::open : DumpState::full;
+  sys::close(static_cast<int>(fd));
+  return sys::failed(mapped) ? mapped : 0;
+}
+
+// Up to `max_bytes` of it, with pages behind the first block.
+long DumpFile::map(int fd, std::uint64_t max_bytes) {
   long result = -ENOMEM;
   for (; max_bytes >= trace::kHeaderBytes + trace::kBlockBytes; max_bytes /= 4) {  // address space may be limited
     result = sys::call(__NR_ftruncate, fd, static_cast<long>(max_bytes));
-    if (sys::failed(result)) break;
-    result = sys::mmap(nullptr, max_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, static_cast<int>(fd), 0);
+    if (sys::failed(result)) return result;
+    result = sys::mmap(nullptr, max_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
     if (!sys::failed(result) || max_bytes < kSmallestDump) break;
   }
+  if (sys::failed(result)) return result;
   struct stat status {};
   if (!sys::failed(sys::call(__NR_fstat, fd, sys::arg(&status)))) device_ = status.st_dev, inode_ = status.st_ino;
-  if (sys::failed(result)) {
-    sys::call(__NR_unlink, sys::arg(path_));
-    sys::close(static_cast<int>(fd));
-    return result;
-  }
   file_ = reinterpret_cast<std::uint8_t*>(result);
   mapped_bytes_ = max_bytes;
   limit_bytes_ = max_bytes > 2 * kReserveBytes ? max_bytes - kReserveBytes : max_bytes;
@@ -79,23 +147,9 @@ long DumpFile::create(const char* path, std::uint64_t max_bytes, std::uint32_t p
   sequence_ = 0;
   // Else the first fault reads ahead in the hole: 1.6 ms and hundreds of pages on ext4, where 0.08 ms do.
   sys::madvise(file_, mapped_bytes_, MADV_RANDOM);
-  if (!populate(0, trace::kHeaderBytes + trace::kBlockBytes)) {
-    sys::munmap(file_, mapped_bytes_);
-    sys::call(__NR_unlink, sys::arg(path_));
-    sys::close(static_cast<int>(fd));
-    file_ = nullptr;
-    return -ENOSPC;
-  }
-  sys::close(static_cast<int>(fd));
-  auto& header = *reinterpret_cast<trace::FileHeader*>(file_);
-  std::memcpy(header.magic, trace::kMagic, sizeof header.magic);
-  header.version = trace::kVersion;
-  header.header_bytes = trace::kHeaderBytes;
-  header.block_bytes = trace::kBlockBytes;
-  header.pid = pid;
-  header.started_realtime_ns = started_realtime_ns;
-  state_ = begin_block(trace::kHeaderBytes) ? DumpState::open : DumpState::full;
-  return 0;
+  if (populate(0, trace::kHeaderBytes + trace::kBlockBytes)) return 0;
+  abandon();
+  return -ENOSPC;
 }
 
 // Backs [offset, offset + size) with pages of the file. On a kernel without MADV_POPULATE_WRITE nothing is guaranteed, so

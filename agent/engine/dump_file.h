@@ -50,7 +50,7 @@ class DumpFile {
   // Around mlockall: makes the window beyond what is populated inaccessible, and, at the end, accessible again and not locked.
   void hide_unused();
   void show_unused();
-  // After fork, in the child: forgets the parent's file without touching it.
+  // Forgets the file without touching it, as a child does with its parent's after fork.
   void abandon();
 
   DumpState state() const { return state_; }
@@ -66,7 +66,13 @@ class DumpFile {
   bool begin_block(std::uint64_t offset);
   void next_block();
   bool populate(std::uint64_t offset, std::uint64_t size);
-  long open_new(const char* path);
+  template <class Take>
+  long take_free_name(const char* path, Take take);
+  long open_named(const char* path);
+  long open_unnamed(const char* path);
+  long give_name(int unnamed, const char* path);
+  long open_new(const char* path, const trace::FileHeader& header);
+  long map(int fd, std::uint64_t max_bytes);
 
   DumpState state_ = DumpState::closed;
   std::uint8_t* file_ = nullptr;

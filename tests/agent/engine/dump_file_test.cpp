@@ -161,5 +161,50 @@ TEST_F(DumpFileTest, SurvivesSigkillUpToTheLastRecord) {
   EXPECT_EQ(threads.size(), 50'000u);
 }
 
+TEST_F(DumpFileTest, HasItsNameOnceItCanBeRead) {
+  // A file system without unnamed files gives the name first.
+  const int unnamed = open(folder_.c_str(), O_TMPFILE | O_RDWR, 0600);
+  if (unnamed < 0) GTEST_SKIP() << "no unnamed files in " << folder_;
+  close(unnamed);
+  for (int kill_after_us = 0; kill_after_us < 200; ++kill_after_us) {
+    const pid_t child = fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      for (;;) {
+        DumpFile& dump = *new DumpFile;
+        if (dump.create(path_.c_str(), 1 << 20, 1, 1) != 0) _exit(2);
+      }
+    }
+    usleep(static_cast<useconds_t>(500 + kill_after_us));
+    kill(child, SIGKILL);
+    int status = 0;
+    ASSERT_EQ(waitpid(child, &status, 0), child);
+    ASSERT_TRUE(WIFSIGNALED(status));
+    for (const auto& entry : fs::directory_iterator(folder_)) {
+      std::vector<std::uint64_t> threads;
+      EXPECT_EQ(read(entry.path(), threads).error, "") << entry.path();
+      fs::remove(entry.path());
+    }
+  }
+}
+
+TEST_F(DumpFileTest, IsCreatedWhereNamesCannotComeLater) {
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    if (chroot(folder_.c_str()) != 0 || chdir("/") != 0) _exit(77);  // there is no /proc in it
+    _exit(dump_->create("/a.tbk", 1 << 20, 1, 1) == 0 && dump_->append(trace::ThreadName{1, 1, "name"}) ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFEXITED(status));
+  if (WEXITSTATUS(status) == 77) GTEST_SKIP() << "chroot is not allowed";
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+  std::vector<std::uint64_t> threads;
+  EXPECT_EQ(read(path_, threads).error, "");
+  EXPECT_EQ(threads.size(), 1u);
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()), 1);
+}
+
 }  // namespace
 }  // namespace tailback::engine
