@@ -15,6 +15,7 @@ namespace {
 
 constexpr double kCrowded = 1;       // tasks in the queue on average, from which on the fluid says more than chance does
 constexpr double kMostTimes = 16;    // the present size: no plan goes beyond
+constexpr double kWorthMore = 0.1;   // of the rate that threads would bring
 constexpr double kUsableCpu = 0.9;   // of the CPUs: beyond, tasks wait for one another there
 
 // A bin's tasks: those of its bursts at once, the others evenly between them.
@@ -63,7 +64,7 @@ PoolQueue queue_with(const Pool& pool, double threads, double free_cpus) {
   PoolQueue queue;
   if (!pool.counts_tasks() || pool.service() <= 0 || pool.own_queues) return queue;
   const std::vector<Inflow> inflows = inflows_of(pool);
-  double rate = threads / pool.service();
+  double rate = threads / (pool.service() * stretched_by(pool, threads));
   if (const double cpu = cpu_of_task(pool); cpu > 0) rate = std::min(rate, free_cpus / cpu);
   const Backlog backlog = backlog_of(inflows, rate);
   queue.known = true;
@@ -80,7 +81,28 @@ PoolQueue queue_with(const Pool& pool, double threads, double free_cpus) {
   return queue;
 }
 
-PoolQueue queue_of(const Pool& pool) { return queue_with(pool, static_cast<double>(pool.size()), static_cast<double>(pool.size())); }
+const PoolPlace* holds_all(const Pool& pool) {
+  constexpr double kMostOfBusy = 0.5, kFewOfTasks = 0.2, kFewestTasks = 5, kFoundBusy = 0.1, kBeyondChance = 3;
+  if (!pool.counts_tasks() || pool.own_queues || pool.obstacles.empty()) return nullptr;
+  const PoolPlace& place = pool.obstacles.front();
+  if (place.seconds < kMostOfBusy * pool.busy || place.calls < kFewestTasks || place.calls > kFewOfTasks * pool.tasks) return nullptr;
+  const double threads = static_cast<double>(pool.size()), load = pool.utilization() * threads;
+  return pool.found_busy() >= std::max(kFoundBusy, kBeyondChance * waiting_probability(threads, load)) ? &place : nullptr;
+}
+
+// Who comes while others hold all threads comes in the middle of that, on average.
+PoolQueue queue_of(const Pool& pool) {
+  const auto threads = static_cast<double>(pool.size());
+  PoolQueue queue = queue_with(pool, threads, threads);
+  const PoolPlace* held = queue.known ? holds_all(pool) : nullptr;
+  const double wait = held ? pool.found_busy() * 0.5 * held->seconds / held->calls : 0;
+  if (wait <= queue.wait) return queue;
+  const double span = pool.end - pool.begin;
+  queue.wait = wait;
+  queue.length = span > 0 ? pool.tasks * wait / span : 0;
+  queue.how = "tasks that found all threads busy, each half as long as the tasks take that hold them";
+  return queue;
+}
 
 PoolPlan plan_of(const Pool& pool, double free_cpus) {
   PoolPlan plan;
@@ -94,6 +116,8 @@ PoolPlan plan_of(const Pool& pool, double free_cpus) {
   const double wanted = std::min(staffing(plan.load), kMostTimes * now);
   plan.limited_by_cpus = by_cpus < wanted;
   plan.size = std::max(now, std::min(wanted, by_cpus));
+  plan.limited_by_waits = plan.size > now && plan.size / stretched_by(pool, plan.size) < (1 + kWorthMore) * now;
+  if (plan.limited_by_waits) plan.size = now;
   plan.now = queue_with(pool, now, free_cpus);
   plan.after = queue_with(pool, plan.size, free_cpus);
   return plan;

@@ -20,9 +20,14 @@ struct PoolQueue {
 // As it was.
 PoolQueue queue_of(const Pool& pool);
 
+// A few tasks that stand still so long, and several at a time, that others find all threads busy far more often than chance would have it,
+// though the threads have little to do on average; nullptr: none do.
+const PoolPlace* holds_all(const Pool& pool);
+
 struct PoolPlan {
   double size = 0;            // threads that the work calls for; as now when more bring nothing
   bool limited_by_cpus = false;  // more threads than that would wait for a CPU
+  bool limited_by_waits = false; // what the tasks wait for gives more threads hardly more (pool_scaling.h)
   double load = 0;            // threads that the busiest stretch of tasks keeps busy
   PoolQueue now, after;       // as a model says for the present size and for that one
 };

@@ -28,6 +28,8 @@ constexpr double kShortestBin = 0.5;    // seconds: what the agent sums up over
 constexpr double kMostBins = 4000;
 constexpr double kDrizzle = 0.02;       // of tasks that found all busy, in a pool that is
 
+bool is_before(const PoolMember& member, ThreadId id) { return member.thread < id; }
+
 double seconds(std::uint64_t ns) { return static_cast<double>(ns) * 1e-9; }
 
 // Where a thread may wait for work that others bring.
@@ -92,6 +94,7 @@ class PoolFinder {
     add_tasks(pool);
     add_bins(pool);
     add_obstacles(*idle, pool);
+    pool.scaling = scaling_of(recording_, pool);
     return pool.alive > 0;
   }
 
@@ -192,18 +195,17 @@ class PoolFinder {
   // Of queues in descriptors, the reads are the tasks; of all others, who brought them.
   void add_tasks(Pool& pool) {
     const bool by_reading = trace::works_on_endpoint(trace::group_of(pool.idle_call));
-    const auto is_member = [&](ThreadId thread) { return member_of(pool, thread) != nullptr; };
     for (const CallRow& row : recording_.calls.rows) {
       if (!pool.queues.contains(row.key.object)) continue;
       if (waits_for_work(recording_, row.key)) pool.waits += static_cast<double>(row.counts.calls);
-      const bool brings = by_reading ? row.key.call == pool.idle_call && is_member(row.key.thread) : is_wake(row.key.call);
+      const bool brings = by_reading ? row.key.call == pool.idle_call && pool.has_member(row.key.thread) : is_wake(row.key.call);
       if (!brings) continue;
       const double tasks = static_cast<double>(row.counts.calls - (by_reading ? row.counts.empty + row.counts.errors : 0));
       const bool unheard = row.key.call == Call::wake_nobody;
       pool.tasks += tasks;
-      if (!by_reading && !is_member(row.key.thread)) pool.bringers.insert(row.key.thread);
-      if (unheard) pool.unheard += tasks;
-      if (!by_reading && is_member(row.key.thread)) pool.own_tasks += tasks, pool.own_unheard += unheard ? tasks : 0;
+      if (!by_reading && !pool.has_member(row.key.thread)) pool.bringers.insert(row.key.thread);
+      if (unheard) pool.unheard += tasks, pool.unheard_in_bursts += static_cast<double>(row.counts.empty);
+      if (!by_reading && pool.has_member(row.key.thread)) pool.own_tasks += tasks, pool.own_unheard += unheard ? tasks : 0;
       const auto owner = owners_.find(row.key.object);
       PoolMember* member = pool.own_queues && owner != owners_.end() ? member_of(pool, owner->second) : nullptr;
       if (member) member->tasks += tasks, member->unheard += unheard ? tasks : 0;
@@ -211,8 +213,7 @@ class PoolFinder {
   }
 
   static PoolMember* member_of(Pool& pool, ThreadId thread) {
-    const auto at = std::lower_bound(pool.members.begin(), pool.members.end(), thread, [](const PoolMember& member, ThreadId id) { return member.thread < id; });
-    return at != pool.members.end() && at->thread == thread ? &*at : nullptr;
+    return pool.has_member(thread) ? &*std::lower_bound(pool.members.begin(), pool.members.end(), thread, is_before) : nullptr;
   }
 
   // Adds `amount` over [from, to) to a field of the bins.
@@ -276,7 +277,7 @@ class PoolFinder {
   void add_waits(Pool& pool) const {
     struct Wait { double from, to, seconds; };
     std::map<ThreadId, std::vector<Wait>> waits;
-    const auto is_wait = [&](const CallKey& key) { return key.call == pool.idle_call && pool.queues.contains(key.object) && member_of(pool, key.thread); };
+    const auto is_wait = [&](const CallKey& key) { return key.call == pool.idle_call && pool.queues.contains(key.object) && pool.has_member(key.thread); };
     for (const CallSpanRow& row : recording_.calls.spans)
       if (is_wait(row.key)) waits[row.key.thread].push_back({(row.end_ms - row.span_ms) * 1e-3, row.end_ms * 1e-3, seconds(row.ns)});
     for (const BlockedRow& row : recording_.calls.still_blocked)
@@ -326,6 +327,11 @@ class PoolFinder {
 };
 
 }  // namespace
+
+bool Pool::has_member(ThreadId thread) const {
+  const auto at = std::lower_bound(members.begin(), members.end(), thread, is_before);
+  return at != members.end() && at->thread == thread;
+}
 
 double Pool::blocked_on(WaitCause cause) const {
   double sum = 0;

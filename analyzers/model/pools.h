@@ -10,6 +10,7 @@
 
 #include "analyzers/model/cpu_profile.h"
 #include "analyzers/model/pool_bursts.h"
+#include "analyzers/model/pool_scaling.h"
 #include "analyzers/model/waits.h"
 
 namespace tailback::analyzers {
@@ -46,10 +47,12 @@ struct Pool {
   std::vector<PoolBin> bins;
   std::vector<PoolBurst> bursts;        // of `bins`, tasks that came all at once
   std::vector<PoolPlace> obstacles;     // most time first
+  PoolScaling scaling;                  // of what the tasks wait for
 
   double alive = 0, busy = 0, running = 0, runnable = 0;  // thread seconds
   double tasks = 0;                     // brought
   double unheard = 0;                   // of them, when nobody waited
+  double unheard_in_bursts = 0;         // of those, right behind another
   double waits = 0;                     // for any of the queues
   double own_tasks = 0, own_unheard = 0;  // of either, brought by members
   double begin = 0, end = 0;            // seconds, from the first member's start to the last one's end
@@ -57,9 +60,12 @@ struct Pool {
   bool own_queues = false;              // each member waits on something of its own
 
   std::size_t size() const { return members.size(); }
+  bool has_member(ThreadId thread) const;
   double utilization() const { return alive > 0 ? busy / alive : 0; }
   double blocked() const { return busy > running + runnable ? busy - running - runnable : 0; }
   double blocked_on(WaitCause cause) const;
+  // Of tasks that came by themselves, the part that found all members busy.
+  double found_busy() const { return tasks > unheard_in_bursts ? (unheard - unheard_in_bursts) / (tasks - unheard_in_bursts) : 0; }
   // Whether work was seen to come while all were busy, so that counts of tasks can be believed.
   bool counts_tasks() const;
   double service() const { return tasks > 0 ? busy / tasks : 0; }  // seconds for each task

@@ -11,7 +11,7 @@
 namespace tailback::analyzers {
 namespace {
 
-constexpr std::size_t kFewestPoints = 10, kFewestLevels = 5, kTerms = 3;
+constexpr std::size_t kFewestPoints = 10, kFewestOfEither = 3, kLevelsForBoth = 5, kTerms = 3;
 constexpr double kSpread = 2;        // highest concurrency over lowest
 constexpr double kWorstFit = 0.25;   // mean relative error
 
@@ -75,12 +75,13 @@ double squares_of(const Sums& sums, const Terms& x) {
   return squares;
 }
 
-// Of the four choices of terms that may be 0 the best one without a negative factor.
-Terms best_fit(const Sums& sums) {
+// Of the choices of terms that may be 0 the best one without a negative factor.
+Terms best_fit(const Sums& sums, bool with_coherency) {
   Terms best{};
   double least = 0;
   for (const bool contention : {false, true})
     for (const bool coherency : {false, true}) {
+      if (coherency && !with_coherency) continue;
       const Terms x = solve(sums, {true, contention, coherency});
       const double squares = squares_of(sums, x);
       if (x[0] > 0 && x[1] >= 0 && x[2] >= 0 && squares < least) least = squares, best = x;
@@ -90,14 +91,18 @@ Terms best_fit(const Sums& sums) {
 
 std::string lacking(const std::vector<ScalabilityPoint>& points) {
   if (points.size() < kFewestPoints) return fmt::format("fewer than {} intervals had any work done", kFewestPoints);
-  std::set<long> levels;  // apart by a tenth
-  double lowest = points.front().concurrency, highest = lowest;
-  for (const ScalabilityPoint& point : points) {
-    levels.insert(std::lround(std::log(point.concurrency) / std::log(1.1)));
-    lowest = std::min(lowest, point.concurrency), highest = std::max(highest, point.concurrency);
-  }
-  if (levels.size() < kFewestLevels || highest < kSpread * lowest) return "about as much was at work at a time all along";
+  double highest = 0;
+  for (const ScalabilityPoint& point : points) highest = std::max(highest, point.concurrency);
+  const auto few = static_cast<std::size_t>(std::count_if(points.begin(), points.end(), [&](const ScalabilityPoint& point) { return point.concurrency * kSpread <= highest; }));
+  if (few < kFewestOfEither || points.size() - few < kFewestOfEither) return "about as much was at work at a time all along";
   return {};
+}
+
+// Levels of concurrency, apart by a tenth.
+std::size_t levels_of(const std::vector<ScalabilityPoint>& points) {
+  std::set<long> levels;
+  for (const ScalabilityPoint& point : points) levels.insert(std::lround(std::log(point.concurrency) / std::log(1.1)));
+  return levels.size();
 }
 
 }  // namespace
@@ -119,7 +124,7 @@ Scalability fit_scalability(const std::vector<ScalabilityPoint>& given) {
     if (point.concurrency > 0 && point.throughput > 0) points.push_back(point);
   result.missing = lacking(points);
   if (!result.missing.empty()) return result;
-  const Terms x = best_fit(sums_of(points));
+  const Terms x = best_fit(sums_of(points), levels_of(points) >= kLevelsForBoth);
   if (!(x[0] > 0)) return result.missing = "throughput does not follow the number at work", result;
   result.single = 1 / x[0], result.contention = x[1] / x[0], result.coherency = x[2] / x[0];
   result.lowest = result.highest = points.front().concurrency;

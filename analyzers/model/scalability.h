@@ -28,7 +28,8 @@ struct Scalability {
   double saturates_at(double gain = 0.1, double most = 1e6) const;
 };
 
-// Points vary enough when five levels of concurrency or more lie over a factor of two.
+// Points vary enough when three or more lie below half of the highest concurrency, and three above. With fewer than five levels β is taken
+// for 0: two levels say whether more at work bring more, not where it ends.
 Scalability fit_scalability(const std::vector<ScalabilityPoint>& points);
 
 }  // namespace tailback::analyzers

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "analyzers/model/pool_queue.h"
 #include "analyzers/rules/cpu_places.h"
 
 namespace tailback::analyzers {
@@ -73,7 +74,7 @@ PoolTrouble trouble_of(const Model& model, const Pool& pool) {
   if (pool.busy <= 0) return PoolTrouble::none;
   if (is_uneven(model, pool)) return PoolTrouble::uneven;
   if (pool.own_unheard > 0 && hangs_since(model, pool) >= 0) return PoolTrouble::own_tasks;
-  if (!is_busy(model, pool)) return PoolTrouble::none;
+  if (!is_busy(model, pool)) return holds_all(pool) ? PoolTrouble::few_tasks : PoolTrouble::none;
   const bool needs_itself = pool.own_unheard > 0 && pool.own_unheard >= kSentByItself * pool.tasks;
   if (needs_itself && waiting_for_threads(pool) >= kMostOfBusy * pool.busy) return PoolTrouble::own_tasks;
   if (pool.blocked_on(WaitCause::lock) >= kMostOfBusy * pool.busy) return PoolTrouble::locks;

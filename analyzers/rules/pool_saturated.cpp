@@ -78,17 +78,32 @@ Finding finding_of(const Model& model, const Pool& pool, const PoolPlan& plan, G
   return finding;
 }
 
-Finding no_use(const Model& model, const Pool& pool) {
+Finding no_use(const Model& model, const Pool& pool, const std::string& because) {
   Finding finding;
   finding.severity = Severity::info;
   finding.confidence = 0.8;
   finding.culprit = task_of(model, pool);
-  finding.title = fmt::format("{} are all busy, and more threads would bring nothing: the {:.0f} CPUs are taken", pool_name(pool), model.timeline.cpus);
-  finding.gain.how = "the tasks compute, and all CPU time that the process may have is used";
+  finding.title = fmt::format("{} are all busy, and more threads would bring {}", pool_name(pool), because);
   finding.evidence = pool_evidence(model, pool);
   finding.stacks = pool_stacks(model, pool);
-  finding.advice = {"make the tasks cheaper, or give the process more CPUs; a larger pool only lets more of them wait for a CPU"};
   finding.verify = record_again(model);
+  return finding;
+}
+
+Finding cpus_taken(const Model& model, const Pool& pool) {
+  Finding finding = no_use(model, pool, fmt::format("nothing: the {:.0f} CPUs are taken", model.timeline.cpus));
+  finding.gain.how = "the tasks compute, and all CPU time that the process may have is used";
+  finding.advice = {"make the tasks cheaper, or give the process more CPUs; a larger pool only lets more of them wait for a CPU"};
+  return finding;
+}
+
+Finding served_no_faster(const Model& model, const Pool& pool) {
+  const Scalability& law = pool.scaling.law;
+  Finding finding = no_use(model, pool, "little: what the tasks wait for serves hardly more of them at a time");
+  finding.gain.how = fmt::format("requests finished against requests under way, by the universal scalability law (mean error {}): {:.0f} a second with {:.1f} under way, {:.0f} with {:.1f}",
+                                 percent(law.error), law.throughput(law.lowest), law.lowest, law.throughput(law.highest), law.highest);
+  if (law.best() > 0 && law.best() < law.highest) finding.gain.how += fmt::format("; most with {:.1f}", law.best());
+  finding.advice = {"make each request cheaper for whoever serves it, ask for several things at once, or ask less often (a cache); a larger pool only lets more requests wait there"};
   return finding;
 }
 
@@ -102,9 +117,10 @@ RuleResult pool_saturated(const Model& model) {
   for (const Pool& pool : model.pools.all) {
     busiest = std::max(busiest, pool.utilization());
     const PoolTrouble trouble = trouble_of(model, pool);
-    if (trouble == PoolTrouble::cpus) result.findings.push_back(no_use(model, pool));
+    if (trouble == PoolTrouble::cpus) result.findings.push_back(cpus_taken(model, pool));
     if (trouble != PoolTrouble::size) continue;
     const PoolPlan plan = plan_of(pool, free_cpus(model, pool));
+    if (plan.limited_by_waits) result.findings.push_back(served_no_faster(model, pool));
     Gain gain = gain_of(model, pool, plan);
     if (plan.size > static_cast<double>(pool.size()) && gain.fraction >= kWorthSaying) result.findings.push_back(finding_of(model, pool, plan, std::move(gain)));
   }

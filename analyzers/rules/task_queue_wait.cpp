@@ -31,7 +31,9 @@ bool is_untold(const Model& model, const Pool& pool, PoolTrouble trouble) {
   return trouble == PoolTrouble::none || trouble == PoolTrouble::cpus || trouble == PoolTrouble::locks;
 }
 
-const char* remedy_of(PoolTrouble trouble) {
+const char* remedy_of(const Model& model, const Pool& pool, PoolTrouble trouble) {
+  constexpr const char* kServed = "what the tasks wait for is the limit: make its requests cheaper or fewer, or take in no more than can be done (a bounded queue, an early refusal)";
+  if (trouble == PoolTrouble::size && plan_of(pool, free_cpus(model, pool)).limited_by_waits) return kServed;
   if (trouble == PoolTrouble::cpus) return "the CPUs are the limit: make the tasks cheaper, or take in no more than can be done (a bounded queue, an early refusal)";
   if (trouble == PoolTrouble::locks) return "the tasks wait for a lock: see what is said about it";
   return "tasks come in bursts: spread them out, let short or urgent ones pass (a queue or priority of their own), or let the pool grow for a while when its queue does";
@@ -50,7 +52,7 @@ Finding finding_of(const Model& model, const Pool& pool, const PoolQueue& queue,
   finding.gain = bounded(finding.gain);
   finding.evidence = pool_evidence(model, pool);
   finding.stacks = pool_stacks(model, pool);
-  finding.advice = {remedy_of(trouble)};
+  finding.advice = {remedy_of(model, pool, trouble)};
   finding.verify = fmt::format("{}; the mean wait in the queue should fall", record_again(model));
   return finding;
 }

@@ -74,6 +74,14 @@ class PoolsTest(Scratch):
         self.assertAlmostEqual(pool["tasks"], 300, delta=15)
         self.assertAlmostEqual(pool["service_seconds"], 0.015, delta=0.01)
 
+    def test_a_peer_that_serves_one_at_a_time(self):
+        _, result = self.recorded([program("queued_backend"), "one"])
+        finding = self.finding(result, "pool-saturated")
+        self.assertEqual((finding["severity"], finding["gain"]["fraction"]), ("info", 0))
+        self.assertIn("hardly more of them at a time", finding["title"])
+        _, result = self.recorded([program("queued_backend"), "all"])
+        self.assertNotIn("hardly more", " ".join(finding["title"] for finding in result["findings"]))
+
     def test_openmp(self):
         for way, rule in (("static", "cpu-load-imbalance"), ("rounds", "cpu-load-imbalance"), ("short", "cpu-load-imbalance"), ("serial", "cpu-single-threaded")):
             _, result = self.recorded([program("openmp_loop"), way])

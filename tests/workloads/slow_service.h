@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A service in another process that answers every question after a while, any number of them at a time: what a pool's tasks wait for.
+// A service in another process that answers every question after a while, any number of them at a time or one after the other: what a
+// pool's tasks wait for.
 #pragma once
 #include <poll.h>
 #include <sys/prctl.h>
@@ -16,8 +17,9 @@ namespace workload {
 
 class SlowService {
  public:
+  enum Order { together, one_by_one };
   // To be made before the process has threads.
-  SlowService(int connections, double seconds) : own_(static_cast<std::size_t>(connections)) {
+  SlowService(int connections, double seconds, Order order = together) : own_(static_cast<std::size_t>(connections)) {
     std::vector<int> theirs(own_.size());
     for (std::size_t i = 0; i < own_.size(); ++i) {
       int pair[2];
@@ -26,7 +28,7 @@ class SlowService {
     }
     child_ = fork();
     require(child_ >= 0, "fork");
-    if (child_ == 0) serve(theirs, seconds);
+    if (child_ == 0) serve(theirs, seconds, order);
     for (const int fd : theirs) close(fd);
   }
   ~SlowService() {
@@ -52,10 +54,11 @@ class SlowService {
     double due = 0;  // 0: none
   };
 
-  [[noreturn]] static void serve(const std::vector<int>& sockets, double seconds) {
+  [[noreturn]] static void serve(const std::vector<int>& sockets, double seconds, Order order) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     std::vector<Pending> pending(sockets.size());
     std::vector<pollfd> waits;
+    double free_at = 0;
     for (const int fd : sockets) waits.push_back({fd, POLLIN, 0});
     for (;;) {
       double next = now() + 1;
@@ -66,7 +69,10 @@ class SlowService {
       ppoll(waits.data(), waits.size(), &pause, nullptr);
       for (std::size_t i = 0; i < waits.size(); ++i) {
         if (waits[i].revents && read(sockets[i], &pending[i].question, sizeof pending[i].question) != sizeof pending[i].question) _exit(0);
-        if (waits[i].revents) pending[i].due = now() + seconds;
+        if (waits[i].revents) {
+          const double begin = order == one_by_one && free_at > now() ? free_at : now();
+          free_at = pending[i].due = begin + seconds;
+        }
         if (pending[i].due <= 0 || pending[i].due > now()) continue;
         pending[i].due = 0;
         const std::uint64_t answer = mix(pending[i].question);

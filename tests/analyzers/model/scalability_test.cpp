@@ -68,6 +68,21 @@ TEST(Scalability, NothingIsSaidOfPointsThatDoNotVary) {
   EXPECT_NE(fit_scalability(near).missing, "");
 }
 
+TEST(Scalability, TwoLevelsTellWhetherMoreBringMore) {
+  std::vector<ScalabilityPoint> points;
+  for (int i = 0; i < 12; ++i) points.push_back(i % 2 ? ScalabilityPoint{4, 100} : ScalabilityPoint{1, 100});
+  const Scalability fit = fit_scalability(points);
+  EXPECT_EQ(fit.missing, "");
+  EXPECT_NEAR(fit.contention, 1, 1e-6);
+  EXPECT_EQ(fit.coherency, 0);
+}
+
+TEST(Scalability, OneLightIntervalIsNotEnough) {
+  std::vector<ScalabilityPoint> points(12, {4, 100});
+  points.push_back({1, 100});
+  EXPECT_NE(fit_scalability(points).missing, "");
+}
+
 TEST(Scalability, NothingIsSaidWhereThroughputIsSomethingElses) {
   std::mt19937_64 random(5);
   std::uniform_real_distribution<> any(1, 1000);

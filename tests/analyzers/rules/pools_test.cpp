@@ -178,6 +178,48 @@ TEST(PoolSaturated, ThreadsThatWakeEachOtherOnlyTakeTurns) {
   EXPECT_THAT(names_of(*model_with({.from_members = 0.5})), HasSubstr("all busy"));
 }
 
+// A pool of four whose requests come in waves, all of them busy at the top of each: `served` says how many a peer finishes in a second with
+// so many under way.
+std::unique_ptr<Model> model_with_waves(double (*served)(double under_way)) {
+  TraceBuilder builder(4);
+  const auto peer = builder.peer("10.0.0.1:80");
+  const auto idle = builder.stack({"run_worker", "take_task"}), task = builder.stack({"run_worker", "run_task", "fetch_page"}), submit = builder.stack({"main", "submit"});
+  std::vector<std::uint64_t> threads;
+  for (int i = 0; i < 4; ++i) threads.push_back(builder.thread({.name = "worker", .start_routine = "run_worker", .creation_stack = {"main", "make_pool"}}));
+  constexpr double kInTurn[] = {0.2, 0.35, 0.5, 0.7, 1, 1, 1, 1, 1, 1};
+  for (int second = 0; second < 40; ++second) {
+    const double busy = kInTurn[second % 10], under_way = 4 * busy, done = served(under_way), from = second, to = second + 1;
+    for (const auto thread : threads) {
+      builder.calls({.thread = thread, .call = Call::recv, .object = peer, .stack = task, .calls = done / 4, .each = under_way / done, .from = from, .to = to});
+      builder.calls({.thread = thread, .call = Call::cond_wait, .object = kQueue, .stack = idle, .calls = busy < 1 ? done / 4 : 0.1, .each = (1 - busy) / (done / 4), .from = from, .to = to});
+    }
+    builder.calls({.call = busy < 1 ? Call::cond_signal : Call::wake_nobody, .object = kQueue, .stack = submit, .calls = done * (busy < 1 ? 1 : 1.5), .each = 0, .from = from, .to = to});
+  }
+  return model_of(builder.finish(40));
+}
+
+TEST(PoolSaturated, WhatServesNoMoreAtATimeSetsTheLimit) {
+  const auto model = model_with_waves([](double) { return 200.0; });
+  const Scalability& law = model->pools.all.at(0).scaling.law;
+  ASSERT_EQ(law.missing, "");
+  EXPECT_NEAR(law.throughput(4), 200, 10);
+  const auto result = pool_saturated(*model);
+  ASSERT_EQ(result.findings.size(), 1u);
+  EXPECT_EQ(incomplete(result.findings[0]), "");
+  EXPECT_EQ(result.findings[0].severity, Severity::info);
+  EXPECT_THAT(result.findings[0].title, HasSubstr("more threads would bring little"));
+  EXPECT_EQ(result.findings[0].culprit.function, "fetch_page");
+}
+
+TEST(PoolSaturated, WhatServesAllAtATimeIsWorthMoreThreads) {
+  const auto model = model_with_waves([](double under_way) { return 50 * under_way; });
+  ASSERT_EQ(model->pools.all.at(0).scaling.law.missing, "");
+  const auto result = pool_saturated(*model);
+  ASSERT_EQ(result.findings.size(), 1u);
+  EXPECT_GE(result.findings[0].severity, Severity::medium);
+  EXPECT_NEAR(stretched_by(model->pools.all[0], 8), 1, 0.05);
+}
+
 TEST(PoolBlockingTask, AFewTasksKeepTheOthersWaiting) {
   const auto model = model_with({.threads = 4, .waiting_tasks = 80});
   const auto result = pool_blocking_task(*model);
@@ -188,6 +230,24 @@ TEST(PoolBlockingTask, AFewTasksKeepTheOthersWaiting) {
   EXPECT_EQ(result.findings[0].gain.metric, "latency");
   EXPECT_GT(result.findings[0].gain.fraction, 0.8);
   EXPECT_TRUE(pool_saturated(*model).findings.empty());
+}
+
+TEST(PoolBlockingTask, AFewTasksThatHoldAllThreadsAtATime) {
+  PoolSpec spec{.threads = 4, .idle = 0.6, .waits = 0.35, .tasks = 1000, .unheard = 300, .until = kSeconds, .waiting_tasks = 80};
+  const auto model = model_with(spec);
+  const auto result = pool_blocking_task(*model);
+  ASSERT_EQ(result.findings.size(), 1u);
+  EXPECT_EQ(incomplete(result.findings[0]), "");
+  EXPECT_EQ(result.findings[0].culprit.function, "fetch_page");
+  EXPECT_EQ(result.findings[0].gain.metric, "latency");
+  // 30 % wait for half of 0.35 * 4 * 10 s / 80
+  EXPECT_NEAR(queue_of(model->pools.all.at(0)).wait, 0.3 * 0.5 * 0.175, 0.002);
+  spec.unheard = 30;  // as chance has it
+  EXPECT_EQ(names_of(*model_with(spec)), "");
+  spec.unheard = 300, spec.in_burst = 290;
+  EXPECT_EQ(names_of(*model_with(spec)), "");
+  spec.in_burst = 0, spec.waiting_tasks = 1000;  // each waits a little
+  EXPECT_EQ(names_of(*model_with(spec)), "");
 }
 
 TEST(PoolDeadlock, TasksThatWaitForTasksOfTheirOwnPool) {
