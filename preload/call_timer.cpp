@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "preload/call_timer.h"
 
+#include <linux/sockios.h>
+
 #include "agent/capture/record_call.h"
+#include "agent/capture/syscalls.h"
 
 namespace tailback::preload {
 
@@ -26,6 +29,14 @@ bool is_small_write(const Endpoint& endpoint, std::uint64_t bytes) {
   return bytes < (endpoint.flags.load(std::memory_order_relaxed) & trace::kLoopback ? kLocalSegment : kSegment);
 }
 
+// What was written last and the kernel has not sent: Nagle's algorithm waits for the acknowledgement of what was sent before.
+bool is_held_back(const Descriptor& descriptor, const Endpoint& endpoint) {
+  if (endpoint.kind == trace::EndpointKind::unix_socket) return false;
+  int unsent = 0;
+  const long result = capture::sys::call(__NR_ioctl, session.descriptors.number_of(&descriptor), SIOCOUTQNSD, capture::sys::arg(&unsent));
+  return !capture::sys::failed(result) && unsent > 0;
+}
+
 // Whether somebody inside this process may be waiting at the other end.
 bool is_within_process(const Endpoint& endpoint) {
   using trace::EndpointKind;
@@ -40,9 +51,9 @@ bool is_stream(const Endpoint& endpoint) {
 
 // Of a call that gave nothing (0) or failed (negative, with errno set).
 Outcome outcome_of_none(CallKind kind, std::int64_t result) {
-  if (result == 0) return {0, false, kind.waits(), 0};
+  if (result == 0) return {.empty = kind.waits()};
   const bool patient = is_patience(errno);
-  return {0, !patient, patient, 0};
+  return {.error = !patient, .empty = patient};
 }
 
 [[gnu::cold]] void finish_without_thread(std::uint64_t begin, std::uint64_t end) {
@@ -54,10 +65,26 @@ Outcome outcome_of_none(CallKind kind, std::int64_t result) {
   if (!capture::recording()) [[unlikely]] return;
   ++capture::thread_local_state.in_agent;
   thread.calls.pending.store(Call::none, std::memory_order_relaxed);
-  record_call(thread, {kind.call(), object, begin, end, outcome.bytes, outcome.error, outcome.empty, outcome.stack});
+  record_call(thread, {kind.call(), object, begin, end, outcome.bytes, outcome.error, outcome.empty, outcome.apart, outcome.stack});
   if (kind.waits_for_any()) thread.calls.polled = end;
   session.after_call(thread, end);
   --capture::thread_local_state.in_agent;
+}
+
+[[gnu::cold]] void watch_second_write(ThreadBlock& thread, Descriptor& descriptor, const Endpoint& endpoint) {
+  if (!capture::recording()) return;
+  const capture::Scope scope;
+  descriptor.held_back = is_held_back(descriptor, endpoint);
+  if (descriptor.held_back) descriptor.second_write = capture::stack_of_call(thread);
+}
+
+// Whether a call is apart from the one before it in its direction (call_aggregate).
+bool is_apart(const ThreadBlock& thread, CallKind kind, Descriptor& descriptor, std::uint64_t begin, std::uint64_t end) {
+  const std::uint64_t before = kind.is_output() ? descriptor.last_write : descriptor.last_read;
+  const bool waited = thread.calls.polled > before || thread.calls.waited > before;
+  if (kind.is_output()) return waited;
+  descriptor.last_read = end;
+  return waited || tick_clock.to_ns(end - begin) >= capture::kBlockedNs;
 }
 
 // A turn: writes, then a read that brings something.
@@ -71,9 +98,7 @@ Outcome outcome_of_none(CallKind kind, std::int64_t result) {
     if (small && descriptor.small_writes < 255) ++descriptor.small_writes;
     // The other side may be at work before the call is back: on a busy machine it is given this very CPU. A large write waits for room.
     descriptor.last_write = small ? begin : end;
-    if (descriptor.writes != 2 || !turns.watched.load(std::memory_order_relaxed)) return;
-    const capture::Scope scope;
-    descriptor.second_write = capture::stack_of_call(thread);
+    if (descriptor.writes == 2 && turns.watched.load(std::memory_order_relaxed)) watch_second_write(thread, descriptor, *endpoint);
     return;
   }
   if (descriptor.writes == 0) return;
@@ -83,9 +108,7 @@ Outcome outcome_of_none(CallKind kind, std::int64_t result) {
   const bool waited = tick_clock.to_ns(end - begin) >= capture::kBlockedNs || thread.calls.polled > descriptor.last_write;
   if (!waited) {  // how long the answer has been there nobody knows
     turns.ready_turns.fetch_add(1, std::memory_order_relaxed);
-    descriptor.writes = 0;
-    descriptor.small_writes = 0;
-    return;
+    return descriptor.begin_turn();
   }
   turns.turns.fetch_add(1, std::memory_order_relaxed);
   turns.turn_ns.fetch_add(ns, std::memory_order_relaxed);
@@ -95,14 +118,14 @@ Outcome outcome_of_none(CallKind kind, std::int64_t result) {
     turns.first_ns.fetch_add(ns, std::memory_order_relaxed);
   }
   if (descriptor.writes > 1 && descriptor.small_writes == descriptor.writes && is_delayed_acknowledgement(ns)) {
-    turns.watched.store(1, std::memory_order_relaxed);
-    turns.delayed_turns.fetch_add(1, std::memory_order_relaxed);
-    turns.delayed_ns.fetch_add(ns, std::memory_order_relaxed);
-    if (descriptor.second_write) turns.delayed_stack.store(descriptor.second_write, std::memory_order_relaxed);
+    turns.watched.store(1, std::memory_order_relaxed);  // one that takes so long by chance is not held back next time
+    if (descriptor.held_back) {
+      turns.delayed_turns.fetch_add(1, std::memory_order_relaxed);
+      turns.delayed_ns.fetch_add(ns, std::memory_order_relaxed);
+      turns.delayed_stack.store(descriptor.second_write, std::memory_order_relaxed);
+    }
   }
-  descriptor.writes = 0;
-  descriptor.small_writes = 0;
-  descriptor.second_write = 0;
+  descriptor.begin_turn();
 }
 
 // A closed number says nothing any more.
@@ -127,7 +150,7 @@ void finish_at(ThreadBlock* thread, CallKind kind, std::uint64_t object, std::ui
 void finish_call(ThreadBlock* thread, CallKind kind, std::uint64_t object, std::uint64_t begin, std::int64_t result, std::uint64_t bytes) {
   const std::uint64_t end = tick_clock.now();
   if (!thread) [[unlikely]] return finish_without_thread(begin, end);
-  add_call(*thread, kind, object, begin, end, result > 0 ? Outcome{bytes, false, false, 0} : outcome_of_none(kind, result));
+  add_call(*thread, kind, object, begin, end, result > 0 ? Outcome{.bytes = bytes} : outcome_of_none(kind, result));
 }
 
 void finish_loop_wait(ThreadBlock* thread, const capture::LoopWait& wait, std::uint64_t begin, int ready) {
@@ -150,9 +173,13 @@ void finish_descriptor_call(ThreadBlock* thread, CallKind kind, EndpointId objec
   if (result == 0 && descriptor && descriptor->is_stream) return add_call(*thread, kind, object, begin, end, {});  // its end, not a look in vain
   if (result <= 0) return add_call(*thread, kind, object, begin, end, outcome_of_none(kind, result));
   const std::uint64_t bytes = kind.moves_bytes() ? static_cast<std::uint64_t>(result) : 0;
-  if (descriptor && descriptor->is_stream) note_turn(*thread, kind, *descriptor, bytes, begin, end);
+  bool apart = false;
+  if (descriptor && descriptor->is_stream) {
+    apart = is_apart(*thread, kind, *descriptor, begin, end);
+    note_turn(*thread, kind, *descriptor, bytes, begin, end);
+  }
   if (kind.is_output() && capture::detail_span.holds(begin)) [[unlikely]] tell_call_wakes(*thread, kind.call(), object, begin);
-  add_call(*thread, kind, object, begin, end, {bytes, false, false, 0});
+  add_call(*thread, kind, object, begin, end, {.bytes = bytes, .apart = apart});
 }
 
 // Not part of the wait: the clock starts when the walk is over.

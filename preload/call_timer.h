@@ -45,7 +45,7 @@ class CallKind {
 
 struct Outcome {
   std::uint64_t bytes = 0;
-  bool error = false, empty = false;  // as in call_aggregate
+  bool error = false, empty = false, apart = false;  // as in call_aggregate
   capture::StackId stack = 0;         // walked before; 0: not
 };
 
@@ -53,7 +53,7 @@ struct Outcome {
 inline bool is_patience(int error) { return error == EAGAIN || error == EINTR || error == ETIMEDOUT || error == EINPROGRESS; }
 inline Outcome outcome_of_error(int error, std::uint64_t bytes = 0, capture::StackId stack = 0) {
   const bool patient = is_patience(error);
-  return {bytes, error != 0 && !patient, error != 0 && patient, stack};
+  return {.bytes = bytes, .error = error != 0 && !patient, .empty = error != 0 && patient, .stack = stack};
 }
 
 // The ends of calls. They take values, no timer, so that a timer is nothing but registers. Each adds the call to the thread's sums;

@@ -98,7 +98,7 @@ void add_call_stack(ThreadBlock& thread, Call call, std::uint64_t object, std::u
   own.blocked_call = call;
   own.blocked_stack = stack;
   own.blocked_object = object;
-  if (trace::ends_a_turn(call)) ++own.waits_for_work;
+  if (trace::ends_a_turn(call)) ++own.waits_for_work, own.waited = begin + tick_clock.from_ns(ns);
   if (own.turns.looping) add_to_turn(own.turns, call, object, stack, ns);
   if (detail_span.holds(begin + tick_clock.from_ns(ns)) || detail_span.holds(begin)) push_event(own, {tick_clock.monotonic_at(begin), ns, object, bytes, stack, call, CallEventKind::call});
 }

@@ -28,7 +28,7 @@ struct alignas(kCacheLine) ChannelSums {  // of one call on one object; what eac
   static constexpr std::uint32_t kFirstLatency = 5;  // latencies[0]: below 2^6 ns; [i]: from 2^(i + 5) ns
   std::uint64_t object;
   Call call;  // none: free
-  std::uint32_t calls, errors, empty, blocked_calls;
+  std::uint32_t calls, errors, empty, blocked_calls, apart;
   std::uint64_t ns, longest_ns, blocked_ns, bytes;
   std::uint32_t latencies[kLatencies];
   std::uint32_t sizes[kSizes];  // [0]: nothing; [i]: from 2^(i - 1) bytes
@@ -113,6 +113,7 @@ struct alignas(kCacheLine) ThreadCalls {  // what each call changes comes first,
   bool pending_for_a_while;  // it gives up after a time
   std::uint64_t pending_object, pending_since;  // ticks
   std::uint64_t polled;  // ticks, when the thread last came back from waiting for any of its descriptors
+  std::uint64_t waited;  // likewise, from a wait between two pieces of work for which it stood still
   std::uint32_t sample_weight, sample_epoch, samples;  // of the sample to come; the epoch of the last one, samples in it so far
   std::uint64_t woken, woken_at;  // by the thread's last wake: the object, and when (ticks)
   std::uint32_t nobody_epoch, nobody_objects;  // objects of wakes that met nobody, and the epoch in which they were counted
@@ -145,7 +146,7 @@ struct FinishedCall {
   std::uint64_t object;
   std::uint64_t begin, end;  // ticks
   std::uint64_t bytes = 0;
-  bool error = false, empty = false;  // as in call_aggregate
+  bool error = false, empty = false, apart = false;  // as in call_aggregate
   StackId stack = 0;                  // walked before; 0: not
 };
 

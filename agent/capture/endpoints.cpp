@@ -115,7 +115,7 @@ void Descriptors::set(int fd, EndpointId endpoint, bool is_stream) {
   std::uint32_t highest = highest_.load(std::memory_order_relaxed);
   while (static_cast<std::uint32_t>(fd) > highest && !highest_.compare_exchange_weak(highest, static_cast<std::uint32_t>(fd), std::memory_order_relaxed)) {
   }
-  entry->writes = entry->small_writes = 0;
+  entry->begin_turn();
   entry->is_stream = is_stream;
   entry->answered = false;
   entry->endpoint.store(endpoint, std::memory_order_release);

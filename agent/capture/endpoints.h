@@ -63,8 +63,12 @@ struct Descriptor {
   std::uint8_t small_writes;           // of them, at most 255
   bool is_stream;                      // of a socket: its turns are counted
   bool answered;                       // there was a turn
+  bool held_back;                      // of this turn, what was written second was not sent at once
   std::uint64_t last_write;            // ticks, when it was under way to the other side
-  StackId second_write;                // of this turn, where it was watched
+  std::uint64_t last_read;             // ticks, its end
+  StackId second_write;                // of this turn, where it was held back
+
+  void begin_turn() { writes = 0, small_writes = 0, held_back = false; }
 };
 
 class Descriptors {

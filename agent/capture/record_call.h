@@ -64,6 +64,7 @@ inline void add(ChannelSums& into, const ChannelSums& sums) {
   into.errors += sums.errors;
   into.empty += sums.empty;
   into.blocked_calls += sums.blocked_calls;
+  into.apart += sums.apart;
   into.ns += sums.ns;
   into.blocked_ns += sums.blocked_ns;
   into.bytes += sums.bytes;
@@ -125,6 +126,7 @@ void add_call_stack(ThreadBlock& thread, Call call, std::uint64_t object, std::u
     ++sums->calls;
     sums->errors += call.error;
     sums->empty += call.empty;
+    sums->apart += call.apart;
     sums->ns += ns;
     sums->bytes += call.bytes;
     if (ns > sums->longest_ns) sums->longest_ns = ns;

@@ -66,6 +66,7 @@ void CallWriter::channel(ChannelSums& sums, std::uint64_t thread) {
   record.calls = sums.calls;
   record.errors = sums.errors;
   record.empty = sums.empty;
+  record.apart = sums.apart;
   record.ns = sums.ns;
   record.longest_ns = sums.longest_ns;
   record.blocked_calls = sums.blocked_calls;

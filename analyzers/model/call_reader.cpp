@@ -13,11 +13,11 @@ constexpr std::uint64_t kMostOfAnything = std::uint64_t{1} << 52;  // more is da
 
 constexpr std::size_t kMostSpans = 1'000'000;  // 48 MB
 
-// Calls by which a thread waits for work, or brings it to others.
-bool hands_work_over(trace::CallGroup group) {
+// Calls by which a thread waits for work, or brings it to others, or is served by others.
+bool is_told_over_time(trace::CallGroup group) {
   using trace::CallGroup;
   return group == CallGroup::condition || group == CallGroup::semaphore || group == CallGroup::futex || group == CallGroup::input || group == CallGroup::connection ||
-         group == CallGroup::multiplex || group == CallGroup::barrier;
+         group == CallGroup::multiplex || group == CallGroup::barrier || group == CallGroup::flush;
 }
 
 std::uint64_t believable(std::uint64_t value) { return std::min(value, kMostOfAnything); }
@@ -95,7 +95,7 @@ void CallReader::endpoint(const trace::Endpoint& event) {
 }
 
 void CallReader::span(const CallKey& key, const trace::CallAggregate& event, const CallCounts& counts) {
-  if (!hands_work_over(trace::group_of(key.call)) || key.thread == 0) return;
+  if (!is_told_over_time(trace::group_of(key.call)) || key.thread == 0) return;
   if (out_.spans.size() >= kMostSpans) {
     ++out_.left_out;
     return;
@@ -109,6 +109,7 @@ void CallReader::aggregate(const trace::CallAggregate& event) {
   CallCounts counts = common_counts(event);
   counts.errors = std::min(believable(event.errors), counts.calls);
   counts.empty = std::min(believable(event.empty), counts.calls);
+  counts.apart = std::min(believable(event.apart), counts.calls);
   span(key, event, counts);
   row_of(out_.rows, rows_, {key}, most_rows_).counts.add(counts);
   const trace::CallGroup group = trace::group_of(key.call);

@@ -22,10 +22,10 @@ struct EndpointRow {
 };
 
 struct CallCounts {
-  std::uint64_t calls = 0, errors = 0, empty = 0, ns = 0, longest_ns = 0, blocked_calls = 0, blocked_ns = 0, bytes = 0;
+  std::uint64_t calls = 0, errors = 0, empty = 0, apart = 0, ns = 0, longest_ns = 0, blocked_calls = 0, blocked_ns = 0, bytes = 0;
 
   void add(const CallCounts& other) {
-    calls += other.calls, errors += other.errors, empty += other.empty, ns += other.ns;
+    calls += other.calls, errors += other.errors, empty += other.empty, apart += other.apart, ns += other.ns;
     longest_ns = std::max(longest_ns, other.longest_ns);
     blocked_calls += other.blocked_calls, blocked_ns += other.blocked_ns, bytes += other.bytes;
   }

@@ -26,7 +26,8 @@ std::string why_missing(const Recording& recording) {
 
 CallSite site_of(const CallKey& key, StackId stack, const CallCounts& counts) {
   return {key, stack, static_cast<double>(counts.calls), seconds(counts.ns), static_cast<double>(counts.bytes),
-          static_cast<double>(counts.blocked_calls), seconds(counts.blocked_ns), seconds(counts.longest_ns)};
+          static_cast<double>(counts.blocked_calls), seconds(counts.blocked_ns), seconds(counts.longest_ns),
+          counts.calls > 0 ? static_cast<double>(counts.apart) / static_cast<double>(counts.calls) : 0};
 }
 
 // The exact sums of a key shared out over its places. Calls that blocked are exact by place; the others are scaled.
@@ -47,6 +48,7 @@ void share_out(const CallRow& row, const std::vector<const CallStackRow*>& place
     site.blocked_calls = share(rest.blocked_calls, site.blocked_calls, known.blocked_calls);
     site.calls = share(rest.calls, site.calls, known.calls);
     site.bytes = share(rest.bytes, site.bytes, known.bytes);
+    site.apart = rest.apart;
     sites.push_back(site);
   }
 }

@@ -33,6 +33,7 @@ struct CallSite {
   double calls = 0, seconds = 0, bytes = 0;
   double blocked_calls = 0, blocked_seconds = 0;  // of them
   double longest = 0;      // seconds
+  double apart = 0;        // part of the calls on a connection that no buffer could have joined to the one before: the thread waited in between
 };
 
 enum class ThreadRole : std::uint8_t {

@@ -21,13 +21,14 @@ constexpr double kSmall = 2048, kLarge = 32768;  // bytes a call
 constexpr double kBuffer = 65536, kSmallestBuffer = 4096;
 constexpr double kFewestCalls = 500, kFewestSeconds = 0.01;
 constexpr double kCallsInATurn = 8;              // on a connection: fewer are a conversation, not a stream
+constexpr double kMostApart = 0.5;               // of the calls on a connection: messages that come or go one by one are no stream either
 // Seconds a byte to copy through the kernel: 4 GB/s, between nothing and 1 GB/s. Used where no large calls were seen.
 constexpr double kCopy = 0.25e-9, kSlowestCopy = 1e-9;
 
 bool is_stream(const Model& model, const CallSite& site, const EndpointRow& endpoint) {
   if (endpoint.kind == EndpointKind::file || endpoint.kind == EndpointKind::pipe || endpoint.kind == EndpointKind::device || endpoint.kind == EndpointKind::unknown) return true;
   const EndpointTotals* totals = is_socket(endpoint.kind) ? model.waits.of_endpoint(site.key.object) : nullptr;
-  return totals && totals->turns && site.calls >= kCallsInATurn * static_cast<double>(std::max(totals->turns->turns, totals->turns->opened));
+  return totals && totals->turns && site.apart <= kMostApart && site.calls >= kCallsInATurn * static_cast<double>(std::max(totals->turns->turns, totals->turns->opened));
 }
 
 bool in_group(const Model& model, const CallSite& site, CallGroup group) {
@@ -106,6 +107,8 @@ std::vector<std::string> advice_for(const Stream& stream, const EndpointRow& end
     return {fmt::format("gather what belongs together and send it with one writev or send of up to {}: {}", size, saves)};
   if (stream.group == CallGroup::input)
     return {fmt::format("read {} at a time and take the pieces from memory (fread or std::ifstream with a buffer, BufferedReader, or mmap for a file): {}", size, saves)};
+  if (endpoint.name.ends_with("-journal") || endpoint.name.ends_with("-wal"))
+    return {fmt::format("a database keeps this journal, and begins it anew for each transaction: put many statements into one (BEGIN ... COMMIT): {}", saves)};
   std::vector<std::string> advice = {fmt::format("collect output in a buffer of {} and write it when full (fwrite, std::ofstream, setvbuf; a BufferedWriter): {}", size, saves)};
   if (call == trace::Call::stdio_flush || call == trace::Call::stdio_write || stream.place.bytes < 512 * stream.place.calls)
     advice.push_back("if a flush after each line causes it: '\\n' instead of std::endl, no fflush or setlinebuf; flush where somebody waits for the output, and at the end");

@@ -55,7 +55,7 @@ TraceBuilder& TraceBuilder::calls(const CallSpec& spec) {
     sum.calls = whole(count), sum.errors = whole(spec.errors * part), sum.empty = whole(spec.empty * part);
     sum.ns = whole(ns), sum.longest_ns = whole(spec.each * 1e9), sum.bytes = whole(bytes);
     if (blocked) sum.blocked_calls = sum.calls, sum.blocked_ns = sum.ns;
-    sum.latencies = by_time, sum.sizes = by_size;
+    sum.latencies = by_time, sum.sizes = by_size, sum.apart = whole(spec.apart * part);
     add(sum);
     if (!spec.stack) return;
     add(trace::CallStack{.end_ms = end_ms, .span_ms = span_ms, .thread = spec.thread, .call = sum.call, .object = spec.object, .stack = spec.stack,

@@ -49,7 +49,7 @@ TraceBuilder& TraceBuilder::loop(const LoopSpec& spec) {
   const double life = spec.to - spec.from;
   calls({.thread = spec.thread, .call = trace::Call::epoll_wait, .stack = spec.wait, .calls = spec.turns, .each = (life - spec.turns * spec.each - spec.longs * spec.long_each) / spec.turns,
          .from = spec.from, .to = spec.to});
-  for (const auto& [count, each] : {std::pair(spec.turns, spec.each), std::pair(spec.longs, spec.long_each)}) {
+  for (const auto& [count, each] : {std::pair(spec.turns, spec.each), std::pair(spec.longs + spec.untold, spec.long_each)}) {
     if (count <= 0) continue;
     trace::CallAggregate sum = sum_of(spec, trace::Call::loop_turn, count, each);
     sum.bytes = whole(count * spec.ready);
@@ -66,7 +66,7 @@ TraceBuilder& TraceBuilder::loop(const LoopSpec& spec) {
   if (spec.longs <= 0) return *this;
   for (double i = 0; i < spec.longs; ++i) add_long_turn(*this, spec, whole((spec.from + life * i / spec.longs) * 1e9));
   if (spec.long_call == trace::Call::none) return run(spec.thread, spec.from, spec.to, spec.long_stack, {.busy = spec.longs * spec.long_each / life});
-  return calls({.thread = spec.thread, .call = spec.long_call, .stack = spec.long_stack, .calls = spec.longs, .each = spec.long_each, .from = spec.from, .to = spec.to});
+  return calls({.thread = spec.thread, .call = spec.long_call, .stack = spec.long_stack, .calls = spec.longs + spec.untold, .each = spec.long_each, .from = spec.from, .to = spec.to});
 }
 
 }  // namespace tailback::testing

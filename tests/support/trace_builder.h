@@ -81,7 +81,7 @@ struct CallSpec {
   double calls = 1;
   double each = 0;            // seconds; from 20 us on a call counts as blocked
   double bytes_each = 0;
-  double errors = 0, empty = 0;  // of the calls
+  double errors = 0, empty = 0, apart = 0;  // of the calls
   double from = 0, to = 1;    // seconds
   std::uint64_t lock = 0;     // held meanwhile
 };
@@ -104,7 +104,7 @@ struct LoopSpec {
   double late = 0, late_each = 0;            // time-outs
   std::uint64_t long_stack = 0;
   trace::Call long_call = trace::Call::none; // none: it runs
-  double longs = 0, long_each = 0.08;
+  double longs = 0, long_each = 0.08, untold = 0;  // untold: further long ones, which only the sums have
   std::uint64_t ready_after = 5;
 };
 

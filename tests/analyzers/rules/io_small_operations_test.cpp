@@ -102,6 +102,16 @@ TEST(IoSmallOperations, AStreamInPiecesOnAConnectionWantsOneWritev) {
   EXPECT_THAT(result.findings[0].advice[0], HasSubstr("writev"));
 }
 
+TEST(IoSmallOperations, MessagesThatGoOutOneByOneToManyAreNoStream) {
+  for (const double apart : {0.1, 0.9}) {
+    TraceBuilder builder;
+    const auto client = builder.endpoint("client", {.kind = EndpointKind::tcp_accepted});
+    builder.calls({.call = Call::send, .object = client, .stack = builder.stack({"main", "publish", "send_update"}), .calls = 200'000, .each = 4e-6, .bytes_each = 300, .apart = apart * 200'000, .to = 2});
+    builder.turns(client, {.opened = 60, .turns = 60, .each = 8e-6, .to = 2});
+    EXPECT_EQ(io_small_operations(*model_of(builder.finish(2))).findings.size(), apart < 0.5 ? 1u : 0u) << apart;
+  }
+}
+
 TEST(IoSmallOperations, WithoutRecordsOfCallsItIsNotApplicable) {
   EXPECT_FALSE(io_small_operations(*model_of(TraceBuilder().finish(1))).not_applicable.empty());
 }
