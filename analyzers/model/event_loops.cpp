@@ -68,13 +68,18 @@ void add_waits(const Waits& waits, EventLoop& loop) {
   loop.waiting = std::min(loop.waiting, std::max(0.0, loop.alive - loop.busy));
 }
 
-// The agent tells a few long turns in each second; the histogram has them all.
+// The agent tells a few long turns in each second; the histogram has them all. Its bucket around 10 ms, from which on turns are long, counts
+// whole where the long ones seen in it are well above.
 double turns_for_each(const EventLoop& loop) {
-  constexpr std::size_t kSurelyLong = 24;  // from 16.8 ms on
-  double all = 0, told = 0;
-  for (std::size_t bucket = kSurelyLong; bucket < LogHistogram::kBuckets; ++bucket) all += static_cast<double>(loop.row->busy.count(bucket));
-  for (const LongTurnRow* turn : loop.long_turns) told += turn->ns >> kSurelyLong ? 1 : 0;
-  return told > 0 ? std::max(1.0, all / told) : 1;
+  constexpr std::size_t kAround = 23;  // 8.4 to 16.8 ms
+  constexpr std::uint64_t kWellAbove = 11'500'000;
+  constexpr double kLongOfBucket = 0.81, kFewNear = 0.05;  // where turns of all lengths are as frequent in it
+  if (loop.long_turns.empty()) return 1;
+  double among = 0, near = 0;
+  for (const LongTurnRow* turn : loop.long_turns) among += turn->ns >> kAround == 1, near += turn->ns < kWellAbove;
+  double all = among > 0 ? static_cast<double>(loop.row->busy.count(kAround)) * (near <= kFewNear * among ? 1 : kLongOfBucket) : 0;
+  for (std::size_t bucket = kAround + 1; bucket < LogHistogram::kBuckets; ++bucket) all += static_cast<double>(loop.row->busy.count(bucket));
+  return std::max(1.0, all / static_cast<double>(loop.long_turns.size()));
 }
 
 std::vector<const SampleRow*> samples_of(const Recording& recording, ThreadId thread) {

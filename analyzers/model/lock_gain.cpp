@@ -18,6 +18,7 @@ namespace {
 
 constexpr double kMostlyServes = 0.5;  // of their lives waiting for work: then answers get faster, not the program
 constexpr double kWorthReplaying = 0.03;  // of wall time in the longest wait: no lock can bring more
+constexpr double kInTurns = 1.5;       // times the longest life that threads waiting for the lock are there: then they come after each other
 constexpr double kHalf = 0.5;          // what surely comes of a repair that shortens the section and does not remove it
 
 struct Contender {
@@ -30,26 +31,43 @@ struct Contender {
 struct Contenders {
   std::vector<Contender> all;
   double before = 0;   // seconds: the longest life
-  double running = 0, waits = 0, engaged = 0, lives = 0, by_design = 0;
+  double lived = 0;    // seconds in which any of them lived
+  double running = 0, waits = 0, turns = 0, needs = 0, engaged = 0, lives = 0, by_design = 0;
+
+  // Threads made for each batch of work, or each request: no single one's life says what all take; their average does.
+  bool in_turns() const { return lived >= kInTurns * before && lives > 0; }
+  double span() const { return in_turns() ? lived : before; }
 
   // Of the CPU time of going to sleep and waking, each has its part.
   double part_of(const Contender& one, double overhead) const { return running > 0 ? overhead * one.running / running : 0; }
   double need_of_slowest(double overhead) const {
+    if (in_turns()) return lived * std::max(0.0, needs - overhead) / lives;
     double most = 0;
     for (const Contender& one : all) most = std::max(most, one.need - part_of(one, overhead));
     return most;
   }
   double most_wait() const {
+    if (in_turns()) return lived * waits / lives;
     double most = 0;
     for (const Contender& one : all) most = std::max(most, one.wait);
     return most;
   }
   double most_saved(double overhead) const {
+    if (in_turns()) return lived * std::min(1.0, (turns + overhead) / lives);
     double most = 0;
     for (const Contender& one : all) most = std::max(most, one.turn + part_of(one, overhead));
     return most;
   }
 };
+
+// The time in which threads lived that wait for the lock, bin by bin: what others did before or after is no bound for these.
+std::vector<bool> span_of(const Model& model, const Lock& lock) {
+  std::vector<bool> span(model.timeline.process.size());
+  for (const ThreadTimeline& thread : model.timeline.threads)
+    for (std::size_t bin = 0; bin < thread.bins.size() && bin < span.size(); ++bin)
+      if (thread.bins[bin].alive > 0 && lock.wait_by_thread.contains(thread.thread)) span[bin] = true;
+  return span;
+}
 
 Contenders contenders_of(const Model& model, const Lock& lock, double part) {
   Contenders found;
@@ -60,19 +78,14 @@ Contenders contenders_of(const Model& model, const Lock& lock, double part) {
     found.before = std::max(found.before, thread.alive);
     const double idle = thread.by_design() - (lock.of_interpreter() ? std::min(wait, thread.by_design()) : 0);  // its waits are on a condition, but not for work
     found.all.push_back({thread.running, wait, std::min(known->second * part, thread.blocked_seconds() + thread.runnable), thread.alive - thread.runnable - wait - idle});
+    found.turns += found.all.back().turn, found.needs += found.all.back().need;
     found.running += thread.running;
     found.waits += wait, found.engaged += thread.engaged(), found.lives += thread.alive, found.by_design += idle;
   }
+  const std::vector<bool> span = span_of(model, lock);
+  for (std::size_t bin = 0; bin < span.size(); ++bin)
+    if (span[bin]) found.lived += model.timeline.process[bin].length;
   return found;
-}
-
-// The time in which threads lived that wait for the lock, bin by bin: what others did before or after is no bound for these.
-std::vector<bool> span_of(const Model& model, const Lock& lock) {
-  std::vector<bool> span(model.timeline.process.size());
-  for (const ThreadTimeline& thread : model.timeline.threads)
-    for (std::size_t bin = 0; bin < thread.bins.size() && bin < span.size(); ++bin)
-      if (thread.bins[bin].alive > 0 && lock.wait_by_thread.contains(thread.thread)) span[bin] = true;
-  return span;
 }
 
 struct Clocks {
@@ -149,7 +162,7 @@ double cpu_of_waiting(const Model& model, const Lock& lock) {
 std::optional<Gain> replayed_gain(const Model& model, const Lock& lock, const Contenders& contenders, double overhead, const std::string& why) {
   constexpr std::size_t kFewestWindows = 2;
   constexpr double kFewestSeconds = 0.15;
-  const double wall = model.timeline.wall_seconds, life = contenders.before / wall;
+  const double wall = model.timeline.wall_seconds, life = contenders.span() / wall;
   const auto waits = [&](const GraphStep& step) { return step.kind == GraphStep::Kind::wait && is_lock_call(step.call) && step.object == lock.address; };
   Change change = without_waits_for(lock.address);
   const double left = 1 - std::min(1.0, overhead / std::max(contenders.running, 1e-9));
@@ -189,11 +202,11 @@ Gain gain_of_less_waiting(const Model& model, const Lock& lock, double part, con
   const double need = contenders.need_of_slowest(overhead);
   const double after = std::max({need, cpu, others.slowest});
   gain.high = contenders.most_saved(overhead) / wall;
-  gain.fraction = std::min(std::max(0.0, contenders.before - after) / wall, gain.high);  // no thread is done earlier than by what it waits, and does for it
+  gain.fraction = std::min(std::max(0.0, contenders.span() - after) / wall, gain.high);  // no thread is done earlier than by what it waits, and does for it
   gain.low = kHalf * gain.fraction;
   gain.how = fmt::format("without {} of waiting in each the threads need {:.2f} s instead of {:.2f} s: the longest of what the slowest has left to do ({:.2f} s) and all CPU time "
                          "over {:.0f} CPUs ({:.2f} s, less the {:.2f} s that going to sleep and waking takes); half of it if the section only gets shorter; {}",
-                         part < 1 ? "that part" : "all", after, contenders.before, need, model.timeline.cpus, cpu, overhead, why);
+                         part < 1 ? "that part" : "all", after, contenders.span(), need, model.timeline.cpus, cpu, overhead, why);
   return bounded(gain);
 }
 

@@ -39,8 +39,22 @@ Gain gain_of(const Model& model, double share) {
   return bounded(gain);
 }
 
-std::vector<std::string> advice_for(const SpinSite& site) {
+// The module whose loop it is, where that is an OpenMP runtime: its threads wait actively for each other by design.
+std::string openmp_runtime(const Model& model, const SpinSite& site) {
+  if (site.stacks.empty()) return {};
+  const auto frames = model.symbols->stack(site.stacks.front().stack);
+  if (frames.empty()) return {};
+  const std::string& module = frames.front().module;
+  for (const char* runtime : {"libgomp.", "libomp.", "libiomp5."})
+    if (module.starts_with(runtime)) return module;
+  return {};
+}
+
+std::vector<std::string> advice_for(const Model& model, const SpinSite& site) {
   std::vector<std::string> advice;
+  if (const std::string runtime = openmp_runtime(model, site); !runtime.empty())
+    return {fmt::format("{} waits so at the end of each parallel part: give it larger or fewer parts, and CPUs that no other program takes", runtime),
+            "OMP_WAIT_POLICY=passive lets its threads block instead (GOMP_SPINCOUNT or KMP_BLOCKTIME limit how long they spin)"};
   if (site.polled.find("try") != std::string::npos) advice.push_back("take the lock with lock() (or a timed wait) instead of trying it in a loop");
   else if (site.polled.find("clock") != std::string::npos || site.polled.find("time") != std::string::npos)
     advice.push_back("sleep until the moment (std::this_thread::sleep_until, clock_nanosleep, a timerfd) instead of reading the clock in a loop");
@@ -79,7 +93,7 @@ Finding finding_of(const Model& model, const SpinSite& site) {
   if (const double yields = yields_at(model, site); yields > 0) finding.evidence.push_back(count_evidence("calls of sched_yield by the spinning threads", yields, "count"));
   if (site.has_pause) finding.evidence.push_back(text_evidence("pause instruction in the loop", "yes"));
   finding.stacks = cpu_stacks(model, site.stacks, 2);
-  finding.advice = advice_for(site);
+  finding.advice = advice_for(model, site);
   finding.verify = fmt::format("{}; the CPU time of {} should fall from {} to nearly nothing", record_again(model), site.culprit.function, duration(seconds));
   return finding;
 }

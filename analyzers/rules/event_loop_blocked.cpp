@@ -20,6 +20,7 @@ constexpr double kInIt = 0.5;               // of the long turns' time must be k
 constexpr double kExpected = 0.75, kLeast = 0.5;  // of a turn that each of those waits for: all of it when it was ready from the start, half at a random moment
 constexpr double kDelivery = 60e-6;         // seconds that an answer takes besides its turn: two ways through the kernel and a wake-up
 constexpr double kSlow = 10e-3, kVerySlow = 50e-3, kHalf = 0.5;
+constexpr double kNoticed = 0.03;            // of the mean answer: below, hardly a request waited
 
 double seconds(std::uint64_t ns) { return static_cast<double>(ns) * 1e-9; }
 
@@ -83,7 +84,7 @@ Gain gain_of(const Blocked& blocked) {
 }
 
 Severity severity_of(const Blocked& blocked, const Gain& gain) {
-  const bool felt = blocked.lag >= kSlow && blocked.lag_after <= kHalf * blocked.lag;
+  const bool felt = gain.fraction >= kNoticed && blocked.lag >= kSlow && blocked.lag_after <= kHalf * blocked.lag;
   return std::max(severity_by_part(gain.fraction), !felt ? Severity::info : blocked.lag >= kVerySlow ? Severity::high : Severity::medium);
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Large blocks that the allocator maps for each request and unmaps after it: every page of each faults anew, is cleared by the kernel
-// and given back. The faults are counted by the kernel for each thread; the heap says whose pages they are.
+// Large blocks that the allocator, or the program itself, maps for each request and unmaps after it: every page of each faults anew, is
+// cleared by the kernel and given back. The faults are counted by the kernel for each thread; the heap says whose pages they are.
 #include <algorithm>
 #include <cmath>
 
@@ -10,6 +10,7 @@
 #include "analyzers/model/thread_load.h"
 #include "analyzers/rules/allocation_places.h"
 #include "analyzers/rules/call_places.h"
+#include "analyzers/rules/mapping_places.h"
 #include "analyzers/rules/rules.h"
 
 namespace tailback::analyzers {
@@ -26,6 +27,7 @@ constexpr double kMostThreshold = 32 << 20;  // bytes: glibc's greatest M_MMAP_T
 
 struct Storm {
   AllocationPlace place;
+  bool by_hand = false;                    // the program calls mmap itself
   double pages = 0, faults = 0;            // pages of the blocks; minor faults of all threads
   double system = 0, other_calls = 0;      // seconds of all threads; of that, by calls on files and the like
   double share = 0;                        // of the faults that are these pages'
@@ -53,8 +55,8 @@ double time_in_calls(const Model& model) {
   return seconds;
 }
 
-Storm storm_of(const Model& model, const AllocationPlace& place) {
-  Storm storm{place};
+Storm storm_of(const Model& model, const AllocationPlace& place, bool by_hand) {
+  Storm storm{place, by_hand};
   const double page = model.recording.machine.page_size ? static_cast<double>(model.recording.machine.page_size) : 4096;
   storm.pages = place.bytes / page;
   ThreadSeconds faults;
@@ -110,6 +112,10 @@ std::vector<std::string> advice_for(const Storm& storm) {
   const double mean = storm.place.mean_bytes();
   std::vector<std::string> advice = {fmt::format("keep the buffer of {} and use it again (member, thread_local, or a few of them in a list): {} blocks of {} were mapped, touched and unmapped", storm.place.culprit.function,
                                                  count_text(storm.place.blocks), bytes_text(mean))};
+  if (storm.by_hand) {
+    advice.push_back("what must be given back in between: madvise(MADV_FREE) leaves the pages until memory is short; where new ones are needed, MAP_POPULATE takes their faults at once, and huge pages make them fewer");
+    return advice;
+  }
   const double threshold = std::exp2(std::ceil(std::log2(std::max(size, mean) * 1.001)));
   if (threshold <= kMostThreshold)
     advice.push_back(fmt::format("without a change of code: GLIBC_TUNABLES=glibc.malloc.mmap_threshold={:.0f}:glibc.malloc.trim_threshold={:.0f}, or mallopt(M_MMAP_THRESHOLD, ...) and mallopt(M_TRIM_THRESHOLD, ...), so that "
@@ -148,14 +154,16 @@ RuleResult memory_page_fault_storm(const Model& model) {
   const auto large = [](const HeapSite& site, const AllocationWork&) { return site.sample && site.sample->paged_blocks >= kPaged * std::max(site.sample->blocks, 1e-3); };
   RuleResult result;
   double blocks = 0;
-  for (const AllocationPlace& place : allocation_places(model, large)) {
+  const auto look_at = [&](const AllocationPlace& place, bool by_hand) {
     blocks += place.blocks;
-    const Storm storm = storm_of(model, place);
-    if (!is_storm(model, storm)) continue;
+    const Storm storm = storm_of(model, place, by_hand);
+    if (!is_storm(model, storm)) return;
     Gain gain = gain_of(model, storm);
     if (severity_by_part(gain.fraction) != Severity::info) result.findings.push_back(finding_of(model, storm, std::move(gain)));
-  }
-  result.fine = fmt::format("{} blocks of 128 KiB or more were allocated", count_text(blocks));
+  };
+  for (const AllocationPlace& place : allocation_places(model, large)) look_at(place, false);
+  for (const AllocationPlace& place : mapping_places(model)) look_at(place, true);
+  result.fine = fmt::format("{} blocks of 128 KiB or more were allocated or mapped", count_text(blocks));
   return result;
 }
 

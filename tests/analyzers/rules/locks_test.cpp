@@ -125,6 +125,20 @@ TEST(LockContention, WhatWasDoneBeforeTheContendersLivedDoesNotCount) {
   EXPECT_NEAR(contention_gain(builder.finish(10)), 2.9 / 10, 0.01);
 }
 
+// Five rounds of two seconds, each with four threads of its own: what one thread saves, each round does.
+TEST(LockContention, RoundsOfNewThreadsAddUp) {
+  TraceBuilder builder(4);
+  for (int round = 0; round < 5; ++round)
+    for (int i = 0; i < 4; ++i) {
+      const double from = 2 * round, to = from + 2;
+      const auto thread = builder.thread({.name = "worker", .start = from});
+      builder.run(thread, from, to, builder.stack({"work", "update"}), {.busy = 0.25, .lock = kTable});
+      builder.calls({.thread = thread, .call = Call::mutex_lock, .object = kTable, .stack = builder.stack({"work", "update"}), .calls = 500, .each = 0.0029, .from = from, .to = to});
+      builder.end_thread(thread, to);
+    }
+  EXPECT_NEAR(contention_gain(builder.finish(10)), 2.9 / 4, 0.03);
+}
+
 TEST(LockContention, NeverMoreThanTheTimeThatWasWaited) {
   for (const double wait : {0.2, 0.5, 1.0, 2.0, 2.9, 30.0}) EXPECT_LE(contention_gain(crowd({.wait_seconds = wait}).finish(kSeconds)), std::min(wait, 3.0) / 4 + 1e-6) << wait;
 }
