@@ -29,7 +29,7 @@ from servers_under_load import servers  # noqa: E402
 
 BOUND = 120  # seconds
 ROWS = 400
-REQUESTS = 6000
+REQUESTS = 20_000
 DEVICES, PAGES = 20, 9000
 
 PYTHON_WORK = """
