@@ -44,8 +44,9 @@ bool is_same_file(int one, int other) {
          first.st_ino == second.st_ino;
 }
 
-bool write_whole(int fd, const trace::FileHeader& header) {
-  return sys::call(__NR_pwrite64, fd, sys::arg(&header), sizeof header, 0) == static_cast<long>(sizeof header);
+long write_whole(int fd, const trace::FileHeader& header) {
+  const long written = sys::call(__NR_pwrite64, fd, sys::arg(&header), sizeof header, 0);
+  return sys::failed(written) ? written : written == static_cast<long>(sizeof header) ? 0 : -ENOSPC;
 }
 
 }  // namespace
@@ -98,15 +99,19 @@ long DumpFile::open_new(const char* path, const trace::FileHeader& header) {
   const long unnamed = open_unnamed(path);
   long fd = unnamed;
   if (!sys::failed(unnamed)) {
-    fd = write_whole(static_cast<int>(unnamed), header) ? give_name(static_cast<int>(unnamed), path) : -ENOSPC;
+    fd = write_whole(static_cast<int>(unnamed), header);
+    if (!sys::failed(fd)) fd = give_name(static_cast<int>(unnamed), path);
     sys::close(static_cast<int>(unnamed));
   }
   if (!sys::failed(fd)) return fd;
   fd = open_named(path);
-  if (sys::failed(fd) || write_whole(static_cast<int>(fd), header)) return fd;
-  sys::call(__NR_unlink, sys::arg(path_));
-  sys::close(static_cast<int>(fd));
-  return -ENOSPC;
+  const long written = sys::failed(fd) ? fd : write_whole(static_cast<int>(fd), header);
+  if (!sys::failed(written)) return fd;
+  if (!sys::failed(fd)) {
+    sys::call(__NR_unlink, sys::arg(path_));
+    sys::close(static_cast<int>(fd));
+  }
+  return written;
 }
 
 long DumpFile::create(const char* path, std::uint64_t max_bytes, std::uint32_t pid, std::uint64_t started_realtime_ns) {
