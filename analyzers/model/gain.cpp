@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// Four cases, by how many threads want a CPU nearly all the time: the only thread; one of several; many; none.
+// Four cases, by how many threads want a CPU nearly all the time: the only thread; one of several; many; none. For the second and the last it
+// matters who waits for whom: where detail windows tell, they are replayed with less CPU time.
 #include "analyzers/model/gain.h"
 
 #include <algorithm>
 #include <map>
 #include <numeric>
+#include <optional>
 
 #include <fmt/format.h>
 
 namespace tailback::analyzers {
 namespace {
 
+constexpr double kWorthReplaying = 0.05;  // of all CPU time
 constexpr double kBusy = 0.8;  // of wall time: such a thread's work is likely what the end waits for
 
 struct Share {
@@ -73,6 +76,25 @@ Gain of_waiting_threads(double share, const Removable& part) {
   return gain;
 }
 
+// The same threads in the detail windows, each with less to do: what others wait for comes sooner, what nobody waits for saves nothing.
+std::optional<Gain> replayed_gain(const Model& model, const std::vector<Share>& shares, const Removable& part) {
+  constexpr std::size_t kFewestWindows = 2;
+  constexpr double kFewestSeconds = 0.15;
+  std::map<ThreadId, double> left;
+  for (const Share& share : shares)
+    if (share.seconds > 0 && share.load.cpu > 0) left[share.load.id] = 1 - part.expected * std::min(1.0, share.seconds / share.load.cpu);
+  const WhatIf saved = model.what_if.gain_of(with_less_cpu(left));
+  if (saved.windows < kFewestWindows || saved.seconds < kFewestSeconds || part.expected <= 0) return std::nullopt;
+  Gain gain;
+  gain.metric = "wall_time";
+  gain.fraction = saved.fraction;
+  gain.low = saved.low * part.low / part.expected;
+  gain.high = saved.high * part.high / part.expected;
+  gain.how = fmt::format("{} of this CPU time can go: {}. {} detail windows ({:.2f} s) replayed on {:.0f} CPUs without it take {} less time", percent(part.expected), part.why, saved.windows,
+                         saved.seconds, model.timeline.cpus, percent(std::max(0.0, saved.fraction)));
+  return gain;
+}
+
 // Of a profile without times of threads.
 Gain of_shares(double share, const Removable& part) {
   Gain gain = with(part, share, share, share, "cpu_time");
@@ -126,6 +148,8 @@ Gain gain_of_cpu_seconds(const Model& model, const ThreadSeconds& at, const Remo
     if (load.demand() >= kBusy * wall) busy.push_back(shares.back());
   }
   if (shares.size() == 1 && model.recording.thread_groups.empty()) return bounded(of_only_thread(shares.front().load, total, wall, part));
+  if (busy.size() <= 1 && share_of_all >= kWorthReplaying)
+    if (const auto replayed = replayed_gain(model, shares, part)) return bounded(*replayed);
   if (busy.size() == 1) return bounded(of_one_busy_thread(busy.front(), total, wall, part));
   if (busy.size() > 1) return bounded(of_busy_threads(busy, wall, model.timeline.cpus, part));
   return bounded(of_waiting_threads(share_of_all, part));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a saving of CPU time is worth: how far wall time can hang on it, with bounds. Who waits for whom is not recorded, so
-// the bounds are wide where more than one thread is involved, and the text says so. Formulas: docs/rules.md.
+// What a saving of CPU time is worth: how far wall time can hang on it, with bounds. Who waits for whom only detail windows tell; without
+// them the bounds are wide where more than one thread is involved, and the text says so. Formulas: docs/rules.md.
 #pragma once
 #include <map>
 #include <string>
