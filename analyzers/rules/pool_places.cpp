@@ -79,7 +79,8 @@ PoolTrouble trouble_of(const Model& model, const Pool& pool) {
   if (needs_itself && waiting_for_threads(pool) >= kMostOfBusy * pool.busy) return PoolTrouble::own_tasks;
   if (pool.blocked_on(WaitCause::lock) >= kMostOfBusy * pool.busy) return PoolTrouble::locks;
   if (pool.blocked() < kMostOfBusy * pool.busy && are_cpus_taken(model, pool)) return PoolTrouble::cpus;
-  if (!pool.counts_tasks() && waiting_for_threads(pool) >= kMostOfBusy * pool.busy) return PoolTrouble::none;  // for work of another kind, for all that is known
+  // For work of another kind, for all that is known, or for its time.
+  if (!pool.counts_tasks() && waiting_for_threads(pool) + pool.blocked_on(WaitCause::sleep) >= kMostOfBusy * pool.busy) return PoolTrouble::none;
   if (few_wait(model, pool)) return PoolTrouble::few_tasks;
   return pool.own_tasks >= kOnlyByItself * pool.tasks && pool.counts_tasks() ? PoolTrouble::turns : PoolTrouble::size;
 }

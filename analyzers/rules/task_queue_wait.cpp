@@ -13,6 +13,7 @@ namespace tailback::analyzers {
 namespace {
 
 constexpr double kNoticed = 0.05;  // seconds of waiting: below, a queue may be as long as it likes
+constexpr double kMuchLonger = 50;  // times a task's own work
 constexpr double kOngoing = 0.5;  // of its life in which tasks come: all at once is a batch, whose queue nobody waits for
 
 bool tasks_keep_coming(const Pool& pool) {
@@ -42,7 +43,8 @@ const char* remedy_of(const Model& model, const Pool& pool, PoolTrouble trouble)
 Finding finding_of(const Model& model, const Pool& pool, const PoolQueue& queue, PoolTrouble trouble) {
   const double response = queue.wait + pool.service();
   Finding finding;
-  finding.severity = queue.length >= model.thresholds.queue_serious_length && queue.wait >= kNoticed ? Severity::medium : Severity::low;
+  const bool serious = queue.length >= model.thresholds.queue_serious_length || queue.wait >= kMuchLonger * pool.service();
+  finding.severity = serious && queue.wait >= kNoticed ? Severity::medium : Severity::low;
   finding.confidence = 0.6;
   finding.culprit = task_of(model, pool);
   finding.title = fmt::format("tasks wait {} in front of {}, {:.0f} at a time, for {} of work each", duration(queue.wait), pool_name(pool), queue.length, duration(pool.service()));

@@ -220,6 +220,11 @@ TEST(PoolSaturated, WhatServesAllAtATimeIsWorthMoreThreads) {
   EXPECT_NEAR(stretched_by(model->pools.all[0], 8), 1, 0.05);
 }
 
+TEST(PoolSaturated, ThreadsThatSleepBetweenTurnsAreNotBusyWithTasks) {
+  EXPECT_EQ(names_of(*model_with({.threads = 3, .tasks = 3, .unheard = 0, .waits_in = Call::sleep_until})), "");
+  EXPECT_THAT(names_of(*model_with({.threads = 3, .tasks = 3, .unheard = 0})), HasSubstr("all busy")) << "for all that is known";
+}
+
 TEST(PoolBlockingTask, AFewTasksKeepTheOthersWaiting) {
   const auto model = model_with({.threads = 4, .waiting_tasks = 80});
   const auto result = pool_blocking_task(*model);
