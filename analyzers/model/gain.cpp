@@ -78,13 +78,11 @@ Gain of_waiting_threads(double share, const Removable& part) {
 
 // The same threads in the detail windows, each with less to do: what others wait for comes sooner, what nobody waits for saves nothing.
 std::optional<Gain> replayed_gain(const Model& model, const std::vector<Share>& shares, const Removable& part) {
-  constexpr std::size_t kFewestWindows = 2;
-  constexpr double kFewestSeconds = 0.15;
   std::map<ThreadId, double> left;
   for (const Share& share : shares)
     if (share.seconds > 0 && share.load.cpu > 0) left[share.load.id] = 1 - part.expected * std::min(1.0, share.seconds / share.load.cpu);
   const WhatIf saved = model.what_if.gain_of(with_less_cpu(left));
-  if (saved.windows < kFewestWindows || saved.seconds < kFewestSeconds || part.expected <= 0) return std::nullopt;
+  if (!saved.says_enough() || part.expected <= 0) return std::nullopt;
   Gain gain;
   gain.metric = "wall_time";
   gain.fraction = saved.fraction;

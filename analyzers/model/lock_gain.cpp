@@ -160,15 +160,13 @@ double cpu_of_waiting(const Model& model, const Lock& lock) {
 
 // Windows in which somebody waits for the lock, replayed without these waits.
 std::optional<Gain> replayed_gain(const Model& model, const Lock& lock, const Contenders& contenders, double overhead, const std::string& why) {
-  constexpr std::size_t kFewestWindows = 2;
-  constexpr double kFewestSeconds = 0.15;
   const double wall = model.timeline.wall_seconds, life = contenders.span() / wall;
   const auto waits = [&](const GraphStep& step) { return step.kind == GraphStep::Kind::wait && is_lock_call(step.call) && step.object == lock.address; };
   Change change = without_waits_for(lock.address);
   const double left = 1 - std::min(1.0, overhead / std::max(contenders.running, 1e-9));
   change.run = [&, left](const GraphThread& thread, const GraphStep&) { return lock.wait_by_thread.contains(thread.thread) ? left : 1.0; };
   const WhatIf replayed = model.what_if.gain_of(change, waits);
-  if (replayed.seconds < kFewestSeconds || replayed.windows < kFewestWindows) return std::nullopt;
+  if (!replayed.says_enough()) return std::nullopt;
   const WhatIf halved = model.what_if.gain_of(with_shorter_section(lock.address, kHalf), waits);
   Gain gain;
   gain.fraction = replayed.fraction * life;

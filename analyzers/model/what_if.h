@@ -48,6 +48,9 @@ struct WhatIf {
   std::size_t windows = 0;   // replayed
   double seconds = 0;        // their time
   double fraction = 0, low = 0, high = 0;  // of that time that the change saves; may be below 0
+
+  // Below, a replay says little of the whole run, and rules keep to their formulas.
+  bool says_enough() const { return windows >= 2 && seconds >= 0.15; }
 };
 
 class WhatIfReplay {
